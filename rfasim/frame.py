@@ -1,0 +1,39 @@
+"""What the time loop hands out after each accepted step: fields, generator readings, ledger. SI units, degC."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Frame:
+    """The state at the end of one accepted time step; arrays are nodal, shape ``(n_nodes,)``.
+
+    ``damage`` holds each damage model's own quantity by the model's name: Arrhenius integral (1), CEM43 (min), dead
+    fraction (1) or highest temperature so far (degC). ``energy`` is the ledger since the start: electrical, stored,
+    latent, perfusion, vessels, coolant, boundary, metabolic, imbalance.
+    """
+
+    time: float  # s, end of the step
+    step: float  # s
+    temperature: Array  # degC
+    potential: NDArray[Any]  # V RMS, real or complex
+    water_lost: Array  # fraction of the tissue water that is steam, 0..1
+    damage: dict[str, Array]
+    power: float  # W
+    voltage: float  # V RMS
+    current: float  # A RMS
+    impedance: complex  # ohm
+    max_temperature: float  # degC, hottest tissue
+    zone_volume: float  # m^3, by the case's criterion
+    energy: dict[str, float]  # J
+    probes: dict[str, float]  # degC
+    output: bool  # an output time: the fields are to be kept
+    rolled_off: bool
+    limited_by: str  # "" | "power" | "voltage" | "current"

@@ -1,0 +1,407 @@
+"""The result folder: written while a run goes on, finished in one move, read back.
+
+While a run goes on everything lies in ``DIR/.partial``; an earlier result in ``DIR`` stays whole until the new one
+is complete on the disk. Then the files are renamed into place, ``summary.json`` last: its presence means finished.
+
+==================  =====================================================================================
+``summary.json``    the numbers, units in the keys; ``status``: complete, partial (stopped by hand) or failed
+``history.parquet`` one row a step; the unit of each column in its metadata
+``probes.parquet``  temperature at requested points, one row a step
+``fields.vtkhdf``   nodal fields at the output times, for ParaView, pyvista and :class:`Result`
+``case.yaml``       the resolved case
+==================  =====================================================================================
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import math
+import shutil
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rfasim.checkpoint import disk_errors, read_checkpoint, sync, write_atomically, write_bytes, write_checkpoint
+from rfasim.errors import InputError, RunError
+from rfasim.vtkhdf import read_field, read_mesh, read_times, write_vtkhdf
+
+if TYPE_CHECKING:
+    from rfasim.frame import Frame
+    from rfasim.mesh import Mesh
+
+PARTIAL = ".partial"
+PICTURES = ("section.png", "zone3d.png", "history.png")
+_FILES = ("case.yaml", "history.parquet", "probes.parquet", "fields.vtkhdf")
+_STATUS = ("complete", "partial", "failed")
+_ENERGY = (
+    "electrical", "stored", "latent", "perfusion", "vessels", "coolant", "boundary", "metabolic", "imbalance",
+)  # fmt: skip
+_UNITS = {
+    "time_s": "s", "step_s": "s", "power_w": "W", "voltage_v": "V", "current_a": "A", "impedance_ohm": "ohm",
+    "phase_deg": "deg", "max_temperature_c": "degC", "zone_volume_ml": "ml", "rolled_off": "1", "limited_by": "",
+    **{f"{name}_j": "J" for name in _ENERGY},
+}  # fmt: skip
+
+Columns = dict[str, list[Any]]
+
+
+def zone_level(criterion: str, damage: Mapping[str, NDArray[np.float64]]) -> NDArray[np.float64]:
+    """Nodal field of the damage criterion, >= 0 where tissue is dead, smooth across the border.
+
+    ``damage`` holds the values by model name as frames and result folders do; the measure is the one of
+    :meth:`rfasim.damage.Damage.measure`, the logarithm of a dose over its threshold or a difference to it.
+    """
+    from rfasim.damage import MODELS, Isotherm, ThreeState
+
+    model = MODELS[criterion]
+    if isinstance(model, Isotherm):
+        return np.asarray(damage["max_temperature"] - model.threshold)
+    if isinstance(model, ThreeState):
+        return np.asarray(damage[criterion] - model.threshold)
+    return np.asarray(np.log(np.maximum(damage[criterion], 1e-30) / model.threshold))
+
+
+def _fields(frame: Frame, criterion: str | None) -> dict[str, NDArray[np.float32]]:
+    """What goes into ``fields.vtkhdf``: name -> nodal values; a complex potential as two parts."""
+    fields: dict[str, NDArray[Any]] = {"temperature_c": frame.temperature, "potential_v": frame.potential.real}
+    if np.iscomplexobj(frame.potential):
+        fields["potential_imaginary_v"] = frame.potential.imag
+    fields["water_lost"] = frame.water_lost
+    fields |= {f"damage_{name}": values for name, values in frame.damage.items()}
+    if criterion is not None:
+        level = zone_level(criterion, frame.damage)
+        fields |= {"zone": level >= 0.0, "zone_level": np.clip(level, -1e3, 1e3)}
+    most = float(np.finfo(np.float32).max)
+    return {name: np.clip(values, -most, most).astype(np.float32) for name, values in fields.items()}
+
+
+def _mesh_hash(mesh: Mesh) -> str:
+    digest = hashlib.sha256()
+    for array in (mesh.points, mesh.cells, mesh.regions):
+        digest.update(np.ascontiguousarray(array).tobytes())
+    return digest.hexdigest()
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """What a run needs to go on: the loop's own ``state`` and what had been written by then."""
+
+    state: dict[str, Any]
+    case_yaml: str
+    mesh_sha256: str
+    number: int
+    history: Columns
+    probes: Columns
+    output_times: list[float]
+    fields: list[str]
+
+    @property
+    def time(self) -> float:
+        """Simulated time (s) at the checkpoint."""
+        return float(self.history["time_s"][-1]) if self.history.get("time_s") else 0.0
+
+
+def load_checkpoint(folder: str | Path) -> Checkpoint | None:
+    """The newest usable checkpoint of the unfinished run in ``folder``; None where there is none.
+
+    Raises RunError when checkpoint files are there but none is whole.
+    """
+    found = read_checkpoint(Path(folder) / PARTIAL)
+    if found is None:
+        return None
+    number, stored = found
+    own = stored.pop("rfasim")
+    history, probes = (
+        {name: stored.pop(f"{kind}/{name}").tolist() for name in own[kind]} for kind in ("history", "probes")
+    )
+    return Checkpoint(
+        state=stored,
+        case_yaml=own["case_yaml"],
+        mesh_sha256=own["mesh_sha256"],
+        number=number,
+        history=history,
+        probes=probes,
+        output_times=own["output_times"],
+        fields=own["fields"],
+    )
+
+
+class ResultWriter:
+    """Takes the frames of a run and leaves a result folder; a kill at any moment leaves a run that can go on.
+
+    ``meta`` (plain JSON) goes into ``fields.vtkhdf``; pictures use ``criterion`` (name of the damage criterion of the
+    zone), ``title`` and ``electrodes`` (list of ``{"name", "tip", "direction"}``). With ``resume`` the frames after that
+    checkpoint are forgotten. Raises RunError when the disk is full or another run is writing into the folder.
+
+    >>> with ResultWriter(folder, case_yaml, mesh, meta) as writer:     # doctest: +SKIP
+    ...     for frame in frames:
+    ...         writer.add(frame)
+    ...     writer.finish(summary)
+    """
+
+    def __init__(
+        self,
+        folder: str | Path,
+        case_yaml: str,
+        mesh: Mesh,
+        meta: dict[str, Any] | None = None,
+        resume: Checkpoint | None = None,
+    ) -> None:
+        self.folder = Path(folder)
+        self.partial = self.folder / PARTIAL
+        self.case_yaml, self.mesh, self.meta = case_yaml, mesh, dict(meta or {})
+        self.history: Columns = {}
+        self.probes: Columns = {}
+        self.output_times: list[float] = []
+        self.fields: list[str] = []
+        self._number = 0
+        self._last: Frame | None = None
+        self._unsynced: list[Path] = []
+        self._mesh_sha256 = _mesh_hash(mesh)
+        with disk_errors(self.folder):
+            self.partial.mkdir(parents=True, exist_ok=True)
+            self._lock = _lock(self.partial / "lock")
+        if resume is not None:
+            self._go_on_from(resume)
+        keep = {self._spool(i).name for i in range(len(self.output_times))} | {"lock"}
+        with disk_errors(self.partial):
+            for path in self.partial.iterdir():
+                if path.name not in keep and not (resume and path.name.startswith("checkpoint.")):
+                    path.unlink()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let another run use the folder; what is in ``.partial`` stays."""
+        if self._lock is not None:
+            self._lock.close()
+            self._lock = None
+
+    def _go_on_from(self, resume: Checkpoint) -> None:
+        if resume.mesh_sha256 != self._mesh_sha256:
+            raise RunError(
+                f"{self.folder}: the mesh built now is not the one of the checkpoint (another version of rfasim "
+                "or of its libraries?); start the run anew"
+            )
+        self._number = resume.number
+        self.history = {name: list(values) for name, values in resume.history.items()}
+        self.probes = {name: list(values) for name, values in resume.probes.items()}
+        self.output_times, self.fields = list(resume.output_times), list(resume.fields)
+        for i in range(len(self.output_times)):
+            if not self._spool(i).exists():
+                raise RunError(f"{self._spool(i)}: this file of the unfinished run is gone; start the run anew")
+
+    def _spool(self, index: int) -> Path:
+        return self.partial / f"frame_{index:06d}.npy"
+
+    def add(self, frame: Frame) -> None:
+        """Book one accepted step, and keep its fields when it is an output time."""
+        phase = math.degrees(math.atan2(frame.impedance.imag, frame.impedance.real))
+        row = {
+            "time_s": frame.time, "step_s": frame.step, "power_w": frame.power, "voltage_v": frame.voltage,
+            "current_a": frame.current, "impedance_ohm": abs(frame.impedance), "phase_deg": phase,
+            "max_temperature_c": frame.max_temperature, "zone_volume_ml": frame.zone_volume * 1e6,
+            "rolled_off": frame.rolled_off, "limited_by": frame.limited_by,
+            **{f"{name}_j": joules for name, joules in frame.energy.items()},
+        }  # fmt: skip
+        probes = {f"{name}_c": value for name, value in frame.probes.items()}
+        # thermocouples of a device are readings of the run as its impedance is
+        row |= {name: value for name, value in probes.items() if name.startswith("electrodes[")}
+        for columns, values in ((self.history, row), (self.probes, {"time_s": frame.time, **probes})):
+            if columns and columns.keys() != values.keys():
+                raise ValueError(f"frames must hold the same readings: {list(values)} after {list(columns)}")
+            for name, value in values.items():
+                columns.setdefault(name, []).append(value)
+        self._last = frame
+        if frame.output:
+            self._keep_fields(frame)
+
+    def _keep_fields(self, frame: Frame) -> None:
+        fields = _fields(frame, self.meta.get("criterion"))
+        self.fields = self.fields or list(fields)
+        if list(fields) != self.fields:
+            raise ValueError(f"frames must hold the same fields: {list(fields)} after {self.fields}")
+        path = self._spool(len(self.output_times))
+        with disk_errors(path):
+            np.save(path, np.stack(list(fields.values())))
+        self._unsynced.append(path)
+        self.output_times.append(float(frame.time))
+
+    def checkpoint(self, state: dict[str, Any]) -> None:
+        """Save ``state`` (arrays, numbers, strings) and all frames so far, so that a killed run goes on from here."""
+        for path in self._unsynced:
+            with disk_errors(path):
+                sync(path)
+        self._unsynced.clear()
+        own = {
+            "case_yaml": self.case_yaml,
+            "mesh_sha256": self._mesh_sha256,
+            "history": list(self.history),
+            "probes": list(self.probes),
+            "output_times": self.output_times,
+            "fields": self.fields,
+        }
+        columns = {f"history/{name}": np.array(values) for name, values in self.history.items()}
+        columns |= {f"probes/{name}": np.array(values) for name, values in self.probes.items()}
+        write_checkpoint(self.partial, self._number + 1, {**state, **columns, "rfasim": own})
+        self._number += 1
+
+    def finish(self, summary: Mapping[str, Any], status: str = "complete") -> None:
+        """Write the result, then move it into place; ``status`` is complete, partial or failed.
+
+        A partial or failed run keeps its last checkpoint and can still go on from it. Raises RunError when the disk is
+        full; then the folder still holds what it held before.
+        """
+        if status not in _STATUS:
+            raise ValueError(f"status is one of {', '.join(_STATUS)}, not {status!r}")
+        if self._last is not None and (not self.output_times or self.output_times[-1] != self._last.time):
+            self._keep_fields(self._last)  # the state at the end is always kept
+        ready = self.partial
+        write_bytes(ready / "case.yaml", self.case_yaml.encode())
+        _write_parquet(ready / "history.parquet", self.history)
+        _write_parquet(ready / "probes.parquet", self.probes)
+        frames = (np.load(self._spool(i)) for i in range(len(self.output_times)))
+        write_atomically(
+            ready / "fields.vtkhdf",
+            lambda path: write_vtkhdf(path, self.mesh, self.output_times, self.fields, frames, self.meta),
+        )
+        text = json.dumps(_json({**summary, "status": status}), indent=2, allow_nan=False)
+        write_bytes(ready / "summary.json", text.encode() + b"\n")
+        with disk_errors(self.folder):
+            # no summary while files of two runs could stand side by side
+            for stale in ("summary.json", *PICTURES):
+                (self.folder / stale).unlink(missing_ok=True)
+            for name in (*_FILES, "summary.json"):
+                sync(self.folder)
+                (ready / name).replace(self.folder / name)
+            sync(self.folder)
+        self.close()
+        if status == "complete" or self._number == 0:
+            shutil.rmtree(self.partial, ignore_errors=True)
+
+
+def _json(value: Any) -> Any:
+    """``value`` as plain JSON: numpy numbers as Python's, and null for what is not a finite number."""
+    if isinstance(value, Mapping):
+        return {str(key): _json(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple, np.ndarray)):
+        return [_json(item) for item in value]
+    if isinstance(value, np.generic):
+        value = value.item()
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value
+
+
+def _unit(column: str) -> str:
+    return _UNITS.get(column, "degC" if column.endswith("_c") else "")
+
+
+def _write_parquet(path: Path, columns: Columns) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    fields, arrays = [], []
+    for name, values in columns.items():
+        arrays.append(pa.array(values))
+        fields.append(pa.field(name, arrays[-1].type, metadata={"unit": _unit(name)}))
+    units = json.dumps({name: _unit(name) for name in columns})
+    table = pa.Table.from_arrays(arrays, schema=pa.schema(fields, metadata={"units": units}))
+    write_atomically(path, lambda temporary: pq.write_table(table, temporary))
+
+
+def _lock(path: Path) -> Any:
+    """An open file that no other process can lock as long as this one lives; None where files cannot be locked."""
+    try:
+        import fcntl
+    except ImportError:  # Windows
+        return None
+    file = path.open("w")
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        file.close()
+        raise RunError(f"another run is writing into {path.parents[1]}; choose another folder") from None
+    except OSError:  # a file system without locks
+        file.close()
+        return None
+    return file
+
+
+@dataclass(frozen=True, eq=False)
+class Result:
+    """A finished result folder: numbers, readings over time, and nodal fields at the output times.
+
+    >>> result = Result.read("out")                                      # doctest: +SKIP
+    >>> result.summary["zone"]["volume_ml"], result.history["power_w"]   # doctest: +SKIP
+    >>> result.field("temperature_c", -1)                                # doctest: +SKIP
+    """
+
+    folder: Path
+    summary: dict[str, Any]
+    history: dict[str, NDArray[Any]]
+    probes: dict[str, NDArray[Any]]
+    units: dict[str, str]
+    times: NDArray[np.float64]  # s, the output times
+    field_names: list[str]
+    mesh: Mesh
+    meta: dict[str, Any]
+    case_yaml: str
+
+    @classmethod
+    def read(cls, folder: str | Path) -> Result:
+        """Read ``folder``; raises InputError when it holds no finished result or one of its files is damaged."""
+        folder = Path(folder)
+        if not (folder / "summary.json").is_file():
+            if (folder / PARTIAL).is_dir():
+                raise InputError(str(folder), "holds a run that was cut off; let it go on with --resume")
+            reason = "is no result folder (there is no summary.json in it)" if folder.is_dir() else "does not exist"
+            raise InputError(str(folder), f"{reason}; give the folder that 'rfasim run --out' wrote")
+        with _damaged(folder / "summary.json"):
+            summary = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
+        with _damaged(folder / "case.yaml"):
+            case_yaml = (folder / "case.yaml").read_text(encoding="utf-8")
+        with _damaged(folder / "history.parquet"):
+            history, units = _read_parquet(folder / "history.parquet")
+        with _damaged(folder / "probes.parquet"):
+            probes, _ = _read_parquet(folder / "probes.parquet")
+        with _damaged(folder / "fields.vtkhdf"):
+            mesh, meta = read_mesh(folder / "fields.vtkhdf")
+            times, names = read_times(folder / "fields.vtkhdf")
+        return cls(folder, summary, history, probes, units, times, names, mesh, meta, case_yaml)
+
+    def field(self, name: str, time_index: int = -1) -> NDArray[np.float32]:
+        """Nodal values ``(n_nodes,)`` of ``name`` (see ``field_names``) at ``times[time_index]``."""
+        if name not in self.field_names:
+            raise InputError(str(self.folder), f"there is no field '{name}'; there are {', '.join(self.field_names)}")
+        with _damaged(self.folder / "fields.vtkhdf"):
+            return read_field(self.folder / "fields.vtkhdf", name, time_index)
+
+
+@contextlib.contextmanager
+def _damaged(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except FileNotFoundError:
+        raise InputError(str(path), "is missing from the result folder; run the case again") from None
+    except (OSError, ValueError, KeyError, RuntimeError) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise InputError(str(path), f"cannot be read ({reason}); the file is damaged, run the case again") from None
+
+
+def _read_parquet(path: Path) -> tuple[dict[str, NDArray[Any]], dict[str, str]]:
+    import pyarrow.parquet as pq
+
+    table = pq.read_table(path)
+    columns = {name: table[name].to_numpy() for name in table.column_names}
+    return columns, json.loads((table.schema.metadata or {}).get(b"units", b"{}"))

@@ -1,0 +1,219 @@
+"""Symmetric systems on a part of the nodes, solved by conjugate gradients with an incomplete factor.
+
+The matrix is ``A = diag(extra) + Laplacian(conductance)``; some nodes are held at given values. The preconditioner is
+the relaxed diagonal-based incomplete factor ``M = (D + L) D^-1 (D + L^T)``: ``L`` is the matrix' own triangle and only
+``D`` is computed, in one sweep. With Eisenstat's implementation (SIAM J. Sci. Stat. Comput. 2, 1981) an iteration then
+costs the two triangular sweeps and no matrix product.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from rfasim.jit import kernel
+from rfasim.solver.space import Array, Space
+
+
+class NotConverged(ArithmeticError):
+    """Conjugate gradients stopped short of the tolerance."""
+
+
+# Relaxation of the incomplete factor: 0 drops what does not fit the pattern, 1 moves all of it to the diagonal
+# (Axelsson & Lindskog 1986). Measured on needle meshes: fewest iterations at 0.9 to 0.95, breakdown-free.
+RELAXATION = 0.95
+
+
+@kernel
+def gather(values: Any, index: Any, out: Any) -> None:
+    for k in range(np.uint64(index.shape[0])):
+        out[k] = values[index[k]]
+
+
+@kernel
+def diagonal_of(conductance: Any, lower: Any, upper: Any, diagonal: Any) -> None:
+    """Add the row sums of the edges to ``diagonal``."""
+    for k in range(np.uint64(conductance.shape[0])):
+        g = conductance[k]
+        diagonal[lower[k]] += g
+        diagonal[upper[k]] += g
+
+
+@kernel
+def factor(g: Any, indptr: Any, upper: Any, diagonal: Any, relaxation: float, scale: Any, middle: Any) -> None:
+    """Scale ``g`` in place to the unit incomplete factor; ``scale = D^-1/2``, ``middle = diag(A)/D - 2``."""
+    n = np.uint64(diagonal.shape[0])
+    one = np.uint64(1)
+    pivot = diagonal.copy()
+    for i in range(n):
+        # a pivot that has lost nearly all of its diagonal would make the factor indefinite
+        if abs(pivot[i]) < 0.02 * abs(diagonal[i]):
+            pivot[i] = diagonal[i]
+        row_sum = 0.0 * pivot[i]
+        for k in range(np.uint64(indptr[i]), np.uint64(indptr[i + one])):
+            row_sum += g[k]
+        part = 1.0 / pivot[i]
+        for k in range(np.uint64(indptr[i]), np.uint64(indptr[i + one])):
+            pivot[upper[k]] -= g[k] * ((1.0 - relaxation) * g[k] + relaxation * row_sum) * part
+    for i in range(n):
+        scale[i] = 1.0 / np.sqrt(pivot[i])
+        middle[i] = diagonal[i] / pivot[i] - 2.0
+    for i in range(n):
+        for k in range(np.uint64(indptr[i]), np.uint64(indptr[i + one])):
+            g[k] *= scale[i] * scale[upper[k]]
+
+
+@kernel
+def conjugate_gradients(g: Any, indptr: Any, upper: Any, scale: Any, middle: Any, b: Any, x: Any, tolerance: float,
+                        absolute: float, max_iterations: int) -> tuple[int, float, float]:
+    """Solve in the variables of the unit factor; ``x`` holds the first guess and gets the solution.
+
+    Stops when the preconditioned residual's norm is below ``tolerance`` times that of ``b`` or below ``absolute``.
+    Complex systems use the unconjugated products (they are complex symmetric). Returns iterations, residual, start.
+    """
+    n = np.uint64(b.shape[0])
+    one = np.uint64(1)
+    zero = 0.0 * b[0]
+    r = np.empty_like(b)
+    p = np.empty_like(b)
+    t = np.empty_like(b)
+    y = np.empty_like(b)
+    # reference norm: (I + L)^-1 S b
+    for i in range(n):
+        t[i] = scale[i] * b[i]
+    reference = 0.0
+    for i in range(n):
+        ti = t[i]
+        for k in range(np.uint64(indptr[i]), np.uint64(indptr[i + one])):
+            t[upper[k]] += g[k] * ti
+        reference += ti.real * ti.real + ti.imag * ti.imag
+    # y = (I + L^T) S^-1 x, then r = (I + L)^-1 (S b - S A S S^-1 x)
+    for i in range(n):
+        t[i] = x[i] / scale[i]
+    for i in range(n):
+        s = t[i]
+        for k in range(np.uint64(indptr[i]), np.uint64(indptr[i + one])):
+            s -= g[k] * t[upper[k]]
+        y[i] = s
+    for i in range(n):
+        r[i] = scale[i] * b[i] - y[i] - middle[i] * t[i]
+    size = 0.0
+    rr = zero
+    for i in range(n):
+        ri = r[i]
+        for k in range(np.uint64(indptr[i]), np.uint64(indptr[i + one])):
+            r[upper[k]] += g[k] * ri
+        # the sweep passes on the value before this subtraction
+        p[i] = ri - t[i]
+    for i in range(n):
+        r[i] = p[i]
+        rr += r[i] * r[i]
+        size += r[i].real * r[i].real + r[i].imag * r[i].imag
+    goal = max(tolerance * tolerance * reference, absolute * absolute)
+    first = size
+    iterations = 0
+    while size > goal and iterations < max_iterations:
+        iterations += 1
+        # t = (I + L^T)^-1 p
+        for back in range(n):
+            i = n - one - back
+            s = p[i]
+            for k in range(np.uint64(indptr[i]), np.uint64(indptr[i + one])):
+                s += g[k] * t[upper[k]]
+            t[i] = s
+        # q = t + (I + L)^-1 (p + K t), kept in y
+        for i in range(n):
+            y[i] = p[i] + middle[i] * t[i]
+        curvature = zero
+        for i in range(n):
+            yi = y[i]
+            for k in range(np.uint64(indptr[i]), np.uint64(indptr[i + one])):
+                y[upper[k]] += g[k] * yi
+            yi += t[i]
+            y[i] = yi
+            curvature += p[i] * yi
+        alpha = rr / curvature
+        before = rr
+        rr = zero
+        size = 0.0
+        for i in range(n):
+            x[i] += alpha * (scale[i] * t[i])
+            ri = r[i] - alpha * y[i]
+            r[i] = ri
+            rr += ri * ri
+            size += ri.real * ri.real + ri.imag * ri.imag
+        beta = rr / before
+        for i in range(n):
+            p[i] = r[i] + beta * p[i]
+    return iterations, np.sqrt(size), np.sqrt(first)
+
+
+class System:
+    """The part of a matrix on the free nodes of a space.
+
+    ``held`` (n_nodes,) marks nodes with given values, ``idle`` nodes that take no part (inside metal, say).
+    """
+
+    def __init__(self, space: Space, held: Array, idle: Array | None = None) -> None:
+        self.space = space
+        is_free = ~held if idle is None else ~(held | idle)
+        self.free = np.flatnonzero(is_free)
+        self.n = len(self.free)
+        number = np.full(space.n_nodes, -1, np.int64)
+        number[self.free] = np.arange(self.n)
+        low_free, high_free = is_free[space.lower], is_free[space.upper]
+        inner = low_free & high_free
+        self.inner = np.flatnonzero(inner).astype(np.uint32)
+        self.lower = number[space.lower[inner]].astype(np.uint32)
+        self.upper = number[space.upper[inner]].astype(np.uint32)
+        self.indptr = np.concatenate([[0], np.cumsum(np.bincount(self.lower, minlength=self.n))]).astype(np.uint32)
+        # edges from a free to a held node bring the held value to the right-hand side
+        a = np.flatnonzero(low_free & held[space.upper])
+        b = np.flatnonzero(high_free & held[space.lower])
+        self.rim = np.concatenate([a, b])
+        self.rim_free = number[np.concatenate([space.lower[a], space.upper[b]])]
+        self.rim_held = np.concatenate([space.upper[a], space.lower[b]])
+        self.iterations = 0
+
+    def set_matrix(self, conductance: Array, extra: Array | None = None) -> None:
+        """Take the matrix of ``conductance`` (edges) plus ``extra`` (n_nodes,) on the diagonal, and factor it."""
+        dtype = conductance.dtype
+        g = np.empty(len(self.inner), dtype)
+        gather(conductance, self.inner, g)
+        diagonal = np.zeros(self.n, dtype)
+        if extra is not None:
+            diagonal += extra[self.free]
+        diagonal_of(g, self.lower, self.upper, diagonal)
+        self.rim_conductance = conductance[self.rim]
+        if len(self.rim):
+            if np.iscomplexobj(diagonal):
+                diagonal += np.bincount(self.rim_free, self.rim_conductance.real, self.n)
+                diagonal += 1j * np.bincount(self.rim_free, self.rim_conductance.imag, self.n)
+            else:
+                diagonal += np.bincount(self.rim_free, self.rim_conductance, self.n)
+        self.scale = np.empty(self.n, dtype)
+        self.middle = np.empty(self.n, dtype)
+        self.diagonal = diagonal
+        factor(g, self.indptr, self.upper, diagonal, RELAXATION, self.scale, self.middle)
+        self.g = g
+
+    def solve(self, source: Array | None, u: Array, tolerance: float, *, absolute: float = 0.0,
+              max_iterations: int = 2000) -> int:
+        """Solve ``A u = source`` on the free nodes; ``u`` (n_nodes,) holds the held values and the first guess and
+        gets the solution. Returns the iterations; raises NotConverged."""
+        b = np.zeros(self.n, self.g.dtype) if source is None else source[self.free].astype(self.g.dtype)
+        if len(self.rim):
+            inflow = self.rim_conductance * u[self.rim_held]
+            b += np.bincount(self.rim_free, inflow.real, self.n)
+            if np.iscomplexobj(b):
+                b += 1j * np.bincount(self.rim_free, inflow.imag, self.n)
+        x = u[self.free].astype(self.g.dtype)
+        iterations, residual, start = conjugate_gradients(
+            self.g, self.indptr, self.upper, self.scale, self.middle, b, x, tolerance, absolute, max_iterations
+        )
+        self.iterations += iterations
+        if not np.isfinite(residual) or (iterations == max_iterations and residual > tolerance * start):
+            raise NotConverged(f"conjugate gradients: residual {residual:.2g} after {iterations} iterations")
+        u[self.free] = x
+        return int(iterations)
