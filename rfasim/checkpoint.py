@@ -38,8 +38,8 @@ def disk_errors(path: Path) -> Iterator[None]:
         raise RunError(f"cannot write {path}: {reason} (files written before it are intact)") from error
 
 
-def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
-    """Call ``write(temporary)``, sync it to the disk, then give it its final name ``path``.
+def write_atomically(path: Path, write: Callable[[Path], object], *, durable: bool = True) -> None:
+    """Call ``write(temporary)``, sync it to the disk (if ``durable``), then give it its final name ``path``.
 
     Whatever happens, ``path`` is the old file or the whole new one. Raises RunError when it cannot be written.
     """
@@ -47,7 +47,8 @@ def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
     with disk_errors(path):
         try:
             write(temporary)
-            sync(temporary)
+            if durable:
+                sync(temporary)
             os.replace(temporary, path)
         except BaseException:
             with contextlib.suppress(OSError):
@@ -55,9 +56,9 @@ def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
             raise
 
 
-def write_bytes(path: Path, data: bytes) -> None:
+def write_bytes(path: Path, data: bytes | memoryview, *, durable: bool = True) -> None:
     """``data`` as the file ``path``, atomically."""
-    write_atomically(path, lambda temporary: temporary.write_bytes(data) and None)
+    write_atomically(path, lambda temporary: temporary.write_bytes(data), durable=durable)
 
 
 def sync(path: Path) -> None:

@@ -8,6 +8,7 @@ minutes.
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any, Self
 
@@ -295,6 +296,25 @@ def arrhenius_rate(temperature: ArrayLike, name: str = DEFAULT_CRITERION) -> Fie
     return _arrhenius(name).rate(temperature)
 
 
+def measure(name: str, values: Mapping[str, Field]) -> Field:
+    """Nodal field f of the criterion ``name`` with f >= 0 where tissue is dead, shape (n_nodes,).
+
+    ``values`` are those of :meth:`Damage.values`. The field is made for linear interpolation inside a cell:
+    doses span decades from node to node, but their logarithm is nearly linear in temperature. So f is
+    ln(Omega / 1), ln(CEM43 / 240 min), D - 0.8 or T_max - T_threshold. Raises ValueError for an unknown
+    name.
+    """
+    model = MODELS.get(name)
+    if model is None:
+        raise ValueError(f"'{name}' is no damage criterion; there are: {', '.join(CRITERIA)}")
+    if isinstance(model, Isotherm):
+        return values["max_temperature"] - model.threshold
+    if isinstance(model, ThreeState):
+        return values["three_state"] - model.threshold
+    # np.maximum passes NaN on: a broken temperature must not look like healthy tissue
+    return np.log(np.maximum(values[name], _SMALLEST) / model.threshold)
+
+
 def _contiguous(temperature: ArrayLike, n: int) -> Field:
     array: Field = np.ascontiguousarray(temperature, dtype=np.float64)
     if array.shape != (n,):
@@ -370,22 +390,8 @@ class Damage:
         }
 
     def measure(self, name: str) -> Field:
-        """Nodal field f of the criterion ``name`` with f >= 0 where tissue is dead, shape (n_nodes,).
-
-        Made for linear interpolation inside a cell: doses span decades from node to node, but their
-        logarithm is nearly linear in temperature. So f is ln(Omega / 1), ln(CEM43 / 240 min), D - 0.8 or
-        T_max - T_threshold.
-        """
-        model = MODELS.get(name)
-        if model is None:
-            raise ValueError(f"'{name}' is no damage criterion; there are: {', '.join(CRITERIA)}")
-        if isinstance(model, Isotherm):
-            return self.max_temperature - model.threshold
-        if isinstance(model, ThreeState):
-            return self.dead - model.threshold
-        dose: Field = getattr(self, name)
-        # np.maximum passes NaN on: a broken temperature must not look like healthy tissue
-        return np.log(np.maximum(dose, _SMALLEST) / model.threshold)
+        """:func:`measure` of these nodes."""
+        return measure(name, self.values())
 
     def copy(self) -> Self:
         """An independent copy, for a step that may be taken back."""

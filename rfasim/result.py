@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import io
 import json
 import math
 import shutil
@@ -232,8 +233,9 @@ class ResultWriter:
         if list(fields) != self.fields:
             raise ValueError(f"frames must hold the same fields: {list(fields)} after {self.fields}")
         path = self._spool(len(self.output_times))
-        with disk_errors(path):
-            np.save(path, np.stack(list(fields.values())))
+        buffer = io.BytesIO()
+        np.save(buffer, np.stack(list(fields.values())))
+        write_bytes(path, buffer.getbuffer(), durable=False)  # synced at the next checkpoint
         self._unsynced.append(path)
         self.output_times.append(float(frame.time))
 

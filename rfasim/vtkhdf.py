@@ -8,6 +8,7 @@ so that the mesh comes back whole.
 
 from __future__ import annotations
 
+import io
 import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -20,6 +21,53 @@ if TYPE_CHECKING:
     from rfasim.mesh import Mesh
 
 VTK_TRIANGLE, VTK_TETRA = 5, 10
+
+
+class _Disk(io.FileIO):
+    """A file that HDF5 can always write to; the first failure of the disk is kept in ``error``.
+
+    HDF5 crashes the process (segmentation fault) when a write fails while it closes a file. So from the first
+    failure on, what it writes is held in memory instead, and the caller raises ``error`` when HDF5 is done.
+    """
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path, "w+")
+        self.error: OSError | None = None
+        self._held: list[tuple[int, bytes]] = []
+
+    def write(self, data: Any) -> int:
+        view = memoryview(data).cast("B")
+        start, done = self.tell(), 0
+        while self.error is None and done < len(view):  # a disk that fills up may take a part
+            try:
+                done += super().write(view[done:]) or 0
+            except OSError as error:
+                self.error = error
+        if self.error is not None:
+            self._held.append((start + done, bytes(view[done:])))
+            self.seek(start + len(view))
+        return len(view)
+
+    def readinto(self, buffer: Any) -> int:
+        view = memoryview(buffer).cast("B")
+        start = self.tell()
+        got = super().readinto(view) or 0
+        if self._held:
+            view[got:] = bytes(len(view) - got)
+            got = len(view)
+            for offset, data in self._held:
+                low, high = max(offset, start), min(offset + len(data), start + len(view))
+                if low < high:
+                    view[low - start : high - start] = data[low - offset : high - offset]
+            self.seek(start + got)
+        return got
+
+    def truncate(self, size: int | None = None) -> int:
+        try:
+            return super().truncate(size)
+        except OSError as error:
+            self.error = self.error or error
+            return size or 0
 
 
 def write_vtkhdf(
@@ -35,6 +83,20 @@ def write_vtkhdf(
     Axisymmetric points (r, z) are written as (r, 0, z). One frame is in memory at a time. Raises OSError when the
     disk is full; the caller writes under a temporary name.
     """
+    with _Disk(path) as disk:
+        _write(disk, mesh, times, names, frames, meta)
+        if disk.error is not None:
+            raise disk.error
+
+
+def _write(
+    disk: _Disk,
+    mesh: Mesh,
+    times: Sequence[float],
+    names: Sequence[str],
+    frames: Iterator[NDArray[np.float32]],
+    meta: dict[str, Any],
+) -> None:
     import h5py
 
     n_nodes, dim = mesh.points.shape
@@ -44,7 +106,7 @@ def write_vtkhdf(
         points = np.column_stack([points[:, 0], np.zeros(n_nodes), points[:, 1]])
     # a step's array is one chunk: compressed by itself, read by itself
     packed: dict[str, Any] = {"compression": "gzip", "compression_opts": 1, "shuffle": True}
-    with h5py.File(path, "w", libver=("earliest", "v110")) as file:
+    with h5py.File(disk, "w", libver=("earliest", "v110")) as file:
         root = file.create_group("VTKHDF")
         root.attrs["Version"] = np.array([2, 0], dtype=np.int64)
         root.attrs.create("Type", b"UnstructuredGrid", dtype="S16")
@@ -67,6 +129,8 @@ def write_vtkhdf(
         for i, frame in enumerate(frames):
             for name, values in zip(names, frame, strict=True):
                 point_data[name][i * n_nodes : (i + 1) * n_nodes] = values
+            if disk.error is not None:
+                return
         _write_steps(root, times, names, n_nodes)
 
         ours = file.create_group("rfasim")

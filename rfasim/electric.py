@@ -1,0 +1,124 @@
+"""The potential of each port, the admittance matrix and the Joule heat.
+
+``div(y grad phi) = 0`` with ``y = sigma + i omega eps``; phi is 1 V on one port and 0 V on the others. All volts and
+amperes are RMS, so the heat is ``Re(y) |grad phi|^2`` without a factor of one half.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from rfasim.solver.linear import System
+from rfasim.solver.space import Array, Space
+
+
+@dataclass(frozen=True)
+class FarField:
+    """Asymptotic condition on outer facets: ``y du/dn = -y factor u``."""
+
+    nodes: Array  # (n, d) vertices of the facets
+    factor: Array  # (n, d) [m]
+    cells: Array  # (n,) the cell behind each facet
+
+    def diagonal(self, admittivity: Array, n_nodes: int) -> Array:
+        """What the condition adds to the diagonal [S], for ``admittivity`` per cell."""
+        values = (admittivity[self.cells][:, None] * self.factor).ravel()
+        out = np.bincount(self.nodes.ravel(), values.real, n_nodes)
+        if np.iscomplexobj(values):
+            return np.asarray(out + 1j * np.bincount(self.nodes.ravel(), values.imag, n_nodes))
+        return out
+
+
+class Potential:
+    """Unit potentials of the ports of a domain and what follows from them.
+
+    ``ports``: node numbers of each contact; ``ground``: nodes held at 0 V; ``idle``: nodes inside metal.
+    ``fields`` (ports, n_nodes) are kept between calls as first guesses.
+    """
+
+    def __init__(self, space: Space, ports: Sequence[Array], ground: Array, idle: Array, far_field: FarField | None,
+                 *, is_complex: bool, tolerance: float, threads: int = 1) -> None:
+        held = np.zeros(space.n_nodes, bool)
+        for nodes in (*ports, ground):
+            held[nodes] = True
+        idle_mask = np.zeros(space.n_nodes, bool)
+        idle_mask[idle] = True
+        self.space, self.ports, self.far_field = space, ports, far_field
+        self.system = System(space, held, idle_mask & ~held)
+        self.tolerance, self.threads = tolerance, threads
+        dtype = complex if is_complex else float
+        self.fields = np.zeros((len(ports), space.n_nodes), dtype)
+        for port, nodes in enumerate(ports):
+            self.fields[port, nodes] = 1.0
+        self.admittance = np.zeros((len(ports), len(ports)), complex)
+        self.conductance = np.zeros(space.n_edges, dtype)
+        self._past: list[tuple[float, Array]] = []
+
+    def solve(self, admittivity: Array, time: float | None = None) -> Array:
+        """Unit fields and admittance matrix [S] for ``admittivity`` per cell [S/m].
+
+        ``Y_pq = u_p^T A u_q``: of all ways to read a current off the discrete field the one whose error is quadratic
+        in what is left of the residual. ``time`` lets the first guess be extrapolated from the last two calls.
+        """
+        self.conductance = self.space.assemble(admittivity, threads=self.threads, out=self.conductance)
+        self.far_diagonal = None
+        if self.far_field is not None:
+            self.far_diagonal = self.far_field.diagonal(admittivity, self.space.n_nodes)
+        self.system.set_matrix(self.conductance, self.far_diagonal)
+        if time is not None:
+            self._extrapolate(time)
+        for port in range(len(self.ports)):
+            self.system.solve(None, self.fields[port], self.tolerance)
+        for q in range(len(self.ports)):
+            current = self.space.multiply(self.conductance, self.fields[q])
+            if self.far_diagonal is not None:
+                current = current + self.far_diagonal * self.fields[q]
+            self.admittance[:, q] = self.fields @ current
+        if time is not None:
+            self._past = [*self._past, (time, self.fields.copy())][-2:]
+        return self.admittance
+
+    def _extrapolate(self, time: float) -> None:
+        if len(self._past) == 2:
+            (t0, u0), (t1, u1) = self._past
+            if t1 > t0 and time - t1 <= 3 * (t1 - t0):
+                self.fields = u1 + (u1 - u0) * ((time - t1) / (t1 - t0))
+
+    def forget(self) -> None:
+        """Drop the fields kept for extrapolation (after a jump in time or in the material)."""
+        self._past = []
+
+    def state(self) -> dict[str, Array]:
+        """What a checkpoint needs: the fields and those kept for extrapolation."""
+        out = {"potential_fields": self.fields}
+        for k, (t, u) in enumerate(self._past):
+            out[f"potential_past_{k}"] = u
+            out[f"potential_past_time_{k}"] = np.array(t)
+        return out
+
+    def restore(self, state: dict[str, Array]) -> None:
+        """Take back what :meth:`state` gave."""
+        self.fields = np.array(state["potential_fields"])
+        self._past = [
+            (float(state[f"potential_past_time_{k}"]), np.array(state[f"potential_past_{k}"]))
+            for k in range(2) if f"potential_past_{k}" in state
+        ]  # fmt: skip
+
+    def field(self, voltages: Array) -> Array:
+        """Potential of all nodes [V] for the port ``voltages``."""
+        return np.asarray(np.asarray(voltages) @ self.fields)
+
+    def joule(self, voltages: Array) -> tuple[Array, float]:
+        """Nodal Joule heat [W] for the port ``voltages`` and the power that leaves through the far field [W].
+
+        Their sum is the power that the ports deliver, ``Re(V^H Y V)``.
+        """
+        u = self.field(voltages)
+        heat = self.space.dissipation(self.conductance, u)
+        beyond = 0.0
+        if self.far_diagonal is not None:
+            beyond = float(np.sum(np.real(self.far_diagonal) * np.abs(u) ** 2))
+        return heat, beyond

@@ -1,0 +1,156 @@
+"""The bioheat equation as a sum of terms.
+
+    dH(T)/dt = div(k grad T)                  Conduction
+             + Re(y) |grad phi|^2             Joule
+             + w rho_b c_b (T_b - T)          Perfusion      (stops where tissue has coagulated)
+             + q_m                            Metabolism
+             + h (T_c - T) on surfaces        SurfaceExchange (cooled shafts, far field)
+
+``H`` is the volumetric enthalpy with the latent heat of the tissue's water. Each term says what it adds to each node:
+a reaction [W/K] and a source [W], so that the node gains ``source - reaction * T``. A missing term is not in the tuple.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+from rfasim.solver.space import Array, Space
+from rfasim.tissues import WATER_HEAT, Constant, Tissue
+
+
+@dataclass(frozen=True)
+class HeatState:
+    """What terms may depend on: temperature [degC], Joule heat [W], open perfusion (0..1), all per node."""
+
+    temperature: Array
+    joule: Array
+    perfusion_open: Array
+
+
+class HeatTerm(Protocol):
+    """One term of the equation; ``ledger`` names the account its heat is booked to."""
+
+    ledger: str
+
+    def __call__(self, state: HeatState) -> tuple[Array | None, Array]:
+        """Reaction [W/K] (None: zero) and source [W] of each node."""
+        ...
+
+
+@dataclass(frozen=True)
+class Joule:
+    """Heat of the current."""
+
+    ledger: str = "electrical"
+
+    def __call__(self, state: HeatState) -> tuple[Array | None, Array]:
+        return None, state.joule
+
+
+@dataclass(frozen=True)
+class Perfusion:
+    """Pennes 1948: blood at ``blood_temperature`` exchanges ``w rho_b c_b``, summed to ``exchange`` [W/K] per node."""
+
+    exchange: Array
+    blood_temperature: float
+    ledger: str = "perfusion"
+
+    def __call__(self, state: HeatState) -> tuple[Array | None, Array]:
+        reaction = self.exchange * state.perfusion_open
+        return reaction, reaction * self.blood_temperature
+
+
+@dataclass(frozen=True)
+class Metabolism:
+    """Metabolic heat, ``power`` [W] per node."""
+
+    power: Array
+    ledger: str = "metabolic"
+
+    def __call__(self, state: HeatState) -> tuple[Array | None, Array]:
+        return None, self.power
+
+
+@dataclass(frozen=True)
+class SurfaceExchange:
+    """A surface in contact with a medium at ``temperature`` [degC]: ``exchange`` = h times nodal area [W/K]."""
+
+    exchange: Array
+    temperature: float
+    ledger: str
+
+    def __call__(self, state: HeatState) -> tuple[Array | None, Array]:
+        return self.exchange, self.exchange * self.temperature
+
+
+@dataclass(frozen=True)
+class Boiling:
+    """When the tissue's water turns to steam: linearly between ``start`` and ``end`` [degC], ``latent_heat`` [J/kg].
+
+    ``returning`` is the share of the steam that condenses in place when the tissue cools; the rest has left for good.
+    """
+
+    start: float = 99.0
+    end: float = 100.0
+    latent_heat: float = 2.257e6
+    returning: float = 1.0
+    enabled: bool = True
+
+    def water_lost(self, T: Array, gone: Array) -> Array:
+        """Fraction of the water that is steam at ``T``, where ``gone`` has left for good."""
+        if not self.enabled:
+            return gone
+        return np.asarray(np.maximum(gone, np.clip((T - self.start) / (self.end - self.start), 0.0, 1.0)))
+
+
+class Storage:
+    """Enthalpy of every node as a function of its temperature, summed over the tissues that meet there.
+
+    ``H = V [rho c int(f dT) + x (W L - W c_w (T - T_boil))]``: dry tissue has lost its water's latent heat ``W L`` and
+    its heat capacity ``W c_w``. Lumped, so that every node closes its own balance.
+    """
+
+    def __init__(self, space: Space, cell_tissue: Array, tissues: Sequence[Tissue], boiling: Boiling) -> None:
+        self.boiling = boiling
+        self.linear = np.zeros(space.n_nodes)  # J/K of tissues with constant heat capacity
+        self.varying: list[tuple[Tissue, Array, Array]] = []
+        self.water_mass = np.zeros(space.n_nodes)  # kg
+        for index, tissue in enumerate(tissues):
+            mask = cell_tissue == index
+            if not mask.any():
+                continue
+            volume = space.node_volumes(mask)
+            capacity = volume * tissue.density * tissue.heat_capacity
+            if isinstance(tissue.heat_capacity_law, Constant):
+                self.linear += capacity
+            else:
+                nodes = np.flatnonzero(volume)
+                self.varying.append((tissue, nodes, capacity[nodes]))
+            self.water_mass += volume * tissue.water
+        self.latent = self.water_mass * boiling.latent_heat  # J per node
+        self.water_capacity = self.water_mass * WATER_HEAT  # J/K per node
+
+    def enthalpy(self, T: Array, gone: Array) -> tuple[Array, Array]:
+        """``H`` [J] and ``dH/dT`` [J/K] of each node."""
+        H = self.linear * (T - 37.0)
+        slope = self.linear.copy()
+        for tissue, nodes, capacity in self.varying:
+            H[nodes] += capacity * tissue.heat_capacity_law.integral(T[nodes])
+            slope[nodes] += capacity * tissue.heat_capacity_law.factor(T[nodes])
+        if not self.boiling.enabled:
+            return H, slope
+        start, end = self.boiling.start, self.boiling.end
+        hot = np.flatnonzero((T > start) | (gone > 0.0))
+        if len(hot):
+            t, lost = T[hot], gone[hot]
+            x = self.boiling.water_lost(t, lost)
+            boiling_off = (t > start) & (t < end) & (x > lost)
+            value = self.latent[hot] - self.water_capacity[hot] * (t - start)
+            H[hot] += x * value
+            slope[hot] -= x * self.water_capacity[hot]
+            slope[hot] += np.where(boiling_off, value / (end - start), 0.0)
+        return H, slope

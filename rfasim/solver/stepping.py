@@ -1,0 +1,135 @@
+"""One step of ``dH(T)/dt = source - reaction T - K T`` by TR-BDF2, and the size of the next one.
+
+TR-BDF2 (Bank et al. 1985; as a diagonally implicit Runge-Kutta pair: Hosea & Shampine, Appl. Numer. Math. 20, 1996) is
+second order and L-stable; both implicit stages share one matrix, and its embedded third-order formula measures the
+error. ``H`` is carried, not recomputed from ``T``: the stage rates are summed with the formula's weights, so that the
+books close however well the stages were solved.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from rfasim.solver.linear import NotConverged, System
+from rfasim.solver.space import Array, Space
+
+GAMMA = 2.0 - np.sqrt(2.0)
+DIAGONAL = GAMMA / 2.0
+WEIGHT = np.sqrt(2.0) / 4.0
+WEIGHTS = (WEIGHT, WEIGHT, DIAGONAL)
+# weights minus those of the embedded third-order formula
+ERROR_WEIGHTS = (WEIGHT - (1 - WEIGHT) / 3, WEIGHT - (3 * WEIGHT + 1) / 3, DIAGONAL - DIAGONAL / 3)
+
+MAX_NEWTON = 30
+
+
+@dataclass(frozen=True)
+class Flow:
+    """What drives the temperature at one moment: edge ``conductance`` [W/K], nodal ``reaction`` [W/K], ``source`` [W]."""
+
+    conductance: Array
+    reaction: Array
+    source: Array
+
+    def rate(self, space: Space, T: Array) -> Array:
+        """Power into each node [W] at temperature ``T``."""
+        return np.asarray(self.source - self.reaction * T - space.multiply(self.conductance, T))
+
+    def towards(self, other: Flow, part: float) -> Flow:
+        """The flow a ``part`` of the way to ``other``."""
+        same = self.conductance is other.conductance
+        mix = self.conductance if same else (1 - part) * self.conductance + part * other.conductance
+        return replace(
+            self,
+            conductance=mix,
+            reaction=(1 - part) * self.reaction + part * other.reaction,
+            source=(1 - part) * self.source + part * other.source,
+        )
+
+
+@dataclass(frozen=True)
+class Step:
+    """Result of one step: temperatures and rates of the three stages, end enthalpy, error estimate [K] per node."""
+
+    temperatures: tuple[Array, Array, Array]
+    rates: tuple[Array, Array, Array]
+    enthalpy: Array
+    error: Array
+    newton: int
+
+
+class Stepper:
+    """Advances nodal temperatures on the free nodes of ``system``; held nodes keep theirs.
+
+    ``storage(T)`` gives enthalpy [J] and its slope [J/K] per node; ``kinks`` are temperatures where the slope jumps.
+    ``tolerance`` [K]: to what the stages are solved.
+    """
+
+    def __init__(self, space: Space, system: System, kinks: tuple[float, ...], tolerance: float,
+                 linear_tolerance: float) -> None:
+        self.space, self.system, self.kinks = space, system, kinks
+        self.tolerance, self.linear_tolerance = tolerance, linear_tolerance
+
+    def step(self, storage: Callable[[Array], tuple[Array, Array]], T: Array, H: Array, h: float, start: Flow,
+             end: Flow, guess: Array) -> Step:
+        """One step of ``h`` [s] from ``T``, ``H``; ``guess`` is the expected end temperature. Raises NotConverged."""
+        free = self.system.free
+        f0 = start.rate(self.space, T)
+        middle = start.towards(end, GAMMA)
+        first = (1 - GAMMA) * T + GAMMA * guess
+        T1, f1, n1, _ = self._solve(storage, first, H + h * DIAGONAL * f0, h * DIAGONAL, middle)
+        # the third stage starts from what the second has learnt about the guess
+        second = guess + (T1 - first) * min(1.0, 1.0 / GAMMA)
+        T2, f2, n2, stiff = self._solve(storage, second, H + h * WEIGHT * (f0 + f1), h * DIAGONAL, end)
+        new = H.copy()
+        new[free] += h * (WEIGHT * f0 + WEIGHT * f1 + DIAGONAL * f2)[free]
+        error = np.zeros_like(T)
+        a, b, c = ERROR_WEIGHTS
+        error[free] = h * (a * f0 + b * f1 + c * f2)[free] / stiff
+        return Step((T, T1, T2), (f0, f1, f2), new, error, n1 + n2)
+
+    def _solve(self, storage: Callable[[Array], tuple[Array, Array]], guess: Array, goal: Array, dh: float,
+               flow: Flow) -> tuple[Array, Array, int, Array]:
+        """Newton on ``H(T) - goal - dh rate(T) = 0``; returns T, its rate, the iterations and the matrix' diagonal."""
+        free = self.system.free
+        T = guess.copy()
+        factored: Array | None = None
+        scaled = dh * flow.conductance
+        for iteration in range(MAX_NEWTON):
+            H, slope = storage(T)
+            rate = flow.rate(self.space, T)
+            residual = goal + dh * rate - H
+            if factored is None or np.any(np.abs(slope - factored)[free] > 0.01 * factored[free]):
+                self.system.set_matrix(scaled, slope + dh * flow.reaction)
+                factored = slope
+                diagonal = self.system.diagonal
+            size = np.abs(residual[free]) / diagonal
+            if not np.all(np.isfinite(size)):
+                raise NotConverged("the temperature is not finite")
+            if iteration > 0 and size.max() <= self.tolerance:
+                return T, rate, iteration, diagonal
+            delta = np.zeros_like(T)
+            self.system.solve(residual, delta, self.linear_tolerance)
+            T = self._advance(T, delta)
+        raise NotConverged(f"the enthalpy iteration left {size.max():.2g} K after {MAX_NEWTON} rounds")
+
+    def _advance(self, T: Array, delta: Array) -> Array:
+        """``T + delta``, but no node jumps over more than one kink of its enthalpy at a time."""
+        new = T + delta
+        tiny = 1e-9
+        for kink in self.kinks:
+            up = (T < kink) & (new > kink)
+            new[up] = kink + tiny
+            down = (T > kink) & (new < kink)
+            new[down] = kink - tiny
+        return new
+
+
+def next_step(h: float, error: float, *, grow: float = 2.0) -> float:
+    """The size after a step of ``h`` whose error is ``error`` tolerances: second-order formula, safety 0.9."""
+    if error <= 0:
+        return h * grow
+    return h * float(np.clip(0.9 * error ** (-1.0 / 3.0), 0.2, grow))

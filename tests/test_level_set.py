@@ -1,0 +1,212 @@
+"""Volumes and surfaces of level sets: exact for linear fields, second order for balls, watertight and oriented."""
+
+from __future__ import annotations
+
+from itertools import permutations
+
+import numpy as np
+import pytest
+
+from rfasim.solver.level_set import facet_share_above, level_points, level_surface, volume_above
+
+
+def cube(n: int, seed: int | None = None) -> tuple[np.ndarray, np.ndarray]:
+    """The unit cube [-1, 1]^3 in 6 n^3 tetrahedra, inner nodes shaken by a seed, cells positively oriented."""
+    axis = np.linspace(-1.0, 1.0, n + 1)
+    points = np.stack(np.meshgrid(axis, axis, axis, indexing="ij"), axis=-1).reshape(-1, 3)
+    corner = np.stack(np.meshgrid(*[np.arange(n)] * 3, indexing="ij"), axis=-1).reshape(-1, 3)
+    strides = np.array([(n + 1) ** 2, n + 1, 1])
+    base = corner @ strides
+    cells = []
+    for order in permutations(range(3)):
+        steps = np.cumsum([0, *[strides[i] for i in order]])
+        cells.append(base[:, None] + steps)
+    tetrahedra = np.concatenate(cells)
+    if seed is not None:
+        inner = np.all(np.abs(points) < 1 - 1e-9, axis=1)
+        points[inner] += np.random.default_rng(seed).uniform(-0.2 / n, 0.2 / n, (inner.sum(), 3))
+    edges = points[tetrahedra[:, 1:]] - points[tetrahedra[:, :1]]
+    flipped = np.linalg.det(edges) < 0
+    tetrahedra[flipped] = tetrahedra[flipped][:, [0, 2, 1, 3]]
+    return points, tetrahedra.astype(np.uint32)
+
+
+def half_disc_box(n: int, seed: int | None = None) -> tuple[np.ndarray, np.ndarray]:
+    """The rectangle r in [0, 1], z in [-1, 1] in 4 n^2 anticlockwise triangles."""
+    r, z = np.linspace(0, 1, n + 1), np.linspace(-1, 1, 2 * n + 1)
+    points = np.stack(np.meshgrid(r, z, indexing="ij"), axis=-1).reshape(-1, 2)
+    i, j = np.meshgrid(np.arange(n), np.arange(2 * n), indexing="ij")
+    base = (i * (2 * n + 1) + j).reshape(-1)
+    step = 2 * n + 1
+    cells = np.concatenate(
+        [np.stack([base, base + step, base + step + 1], 1), np.stack([base, base + step + 1, base + 1], 1)]
+    )
+    if seed is not None:
+        inner = (points[:, 0] > 1e-9) & (points[:, 0] < 1 - 1e-9) & (np.abs(points[:, 1]) < 1 - 1e-9)
+        points[inner] += np.random.default_rng(seed).uniform(-0.2 / n, 0.2 / n, (inner.sum(), 2))
+    return points, cells.astype(np.uint32)
+
+
+def triangle_normals(vertices: np.ndarray, triangles: np.ndarray) -> np.ndarray:
+    a, b, c = (vertices[triangles[:, i]] for i in range(3))
+    return 0.5 * np.cross(b - a, c - a)
+
+
+@pytest.mark.parametrize("direction", [(1, 0, 0), (0.3, -0.5, 0.81), (-1, 1, 0)])
+def test_half_spaces_of_a_cube_are_exact(direction: tuple[float, ...]) -> None:
+    points, cells = cube(4, seed=1)
+    field = points @ np.array(direction)
+    whole = 8.0
+    for level in (-0.4, 0.0, 0.13, 0.7):
+        above = volume_above(points, cells, field, level)
+        below = volume_above(points, cells, -field, -level)
+        # the point symmetry of the cube gives an answer without a formula
+        assert above + below == pytest.approx(whole, rel=1e-13)
+        assert volume_above(points, cells, -field, level) == pytest.approx(above, rel=1e-12)
+    if direction == (1, 0, 0):
+        assert volume_above(points, cells, field, 0.13) == pytest.approx(4 * 0.87, rel=1e-13)
+    assert volume_above(points, cells, field, -10.0) == pytest.approx(whole, rel=1e-13)
+    assert volume_above(points, cells, field, 10.0) == 0.0
+
+
+def test_corner_cut_off_a_cube_is_exact() -> None:
+    points, cells = cube(3, seed=2)
+    assert volume_above(points, cells, points.sum(axis=1), 2.0) == pytest.approx(1 / 6, rel=1e-12)
+    assert volume_above(points, cells, -points.sum(axis=1), -2.0) == pytest.approx(8 - 1 / 6, rel=1e-12)
+
+
+@pytest.mark.parametrize("code", range(1, 15))
+def test_every_way_to_cut_one_tetrahedron_adds_up(code: int) -> None:
+    rng = np.random.default_rng(code)
+    points = np.array([[0.0, 0, 0], [1, 0, 0], [0, 1, 0], [0, 0, 1]])
+    cells = np.array([[0, 1, 2, 3]], dtype=np.uint32)
+    values = np.array([1.0 if code >> i & 1 else -1.0 for i in range(4)]) * rng.uniform(0.1, 2, 4)
+    inside = volume_above(points, cells, values, 0.0)
+    outside = volume_above(points, cells, -values, 0.0)
+    assert inside + outside == pytest.approx(1 / 6, rel=1e-14)
+    sample = rng.dirichlet(np.ones(4), 200_000)
+    assert inside * 6 == pytest.approx(np.mean(sample @ values >= 0), abs=4e-3)
+    # the surface points down the gradient of the field, and closes the part above (divergence theorem)
+    gradient = values[1:] - values[0]
+    vertices, triangles, owner = level_surface(points, cells, values, 0.0)
+    normals = triangle_normals(vertices, triangles)
+    assert np.all(normals @ gradient < 0)
+    assert np.all(owner == 0)
+    assert np.allclose(vertices @ gradient + values[0], 0, atol=1e-13)
+
+
+def test_balls_converge_with_second_order_in_volume_and_area() -> None:
+    radius, errors, area_errors = 0.7, [], []
+    for n in (8, 16, 32):
+        points, cells = cube(n, seed=n)
+        field = radius - np.linalg.norm(points - [0.03, -0.02, 0.05], axis=1)
+        errors.append(abs(volume_above(points, cells, field, 0.0) / (4 / 3 * np.pi * radius**3) - 1))
+        vertices, triangles, _ = level_surface(points, cells, field, 0.0)
+        area = np.linalg.norm(triangle_normals(vertices, triangles), axis=1).sum()
+        area_errors.append(abs(area / (4 * np.pi * radius**2) - 1))
+    for series in (errors, area_errors):
+        orders = np.log2(np.array(series[:-1]) / series[1:])
+        assert np.all(orders > 1.8), (series, orders)
+    assert errors[-1] < 4e-3
+
+
+def test_the_surface_of_a_ball_is_closed_oriented_and_encloses_its_volume() -> None:
+    points, cells = cube(12, seed=5)
+    field = 0.6 - np.linalg.norm(points, axis=1)
+    vertices, triangles, _ = level_surface(points, cells, field, 0.0)
+    # every edge is run through once in each direction: watertight and consistently oriented
+    directed = np.concatenate([triangles[:, [0, 1]], triangles[:, [1, 2]], triangles[:, [2, 0]]]).astype(
+        np.int64
+    )
+    forward = directed[:, 0] * len(vertices) + directed[:, 1]
+    backward = directed[:, 1] * len(vertices) + directed[:, 0]
+    assert len(np.unique(forward)) == len(forward)
+    assert np.array_equal(np.sort(forward), np.sort(backward))
+    # Euler: a sphere, with no loose vertex
+    assert len(vertices) - len(forward) // 2 + len(triangles) == 2
+    normals = triangle_normals(vertices, triangles)
+    centres = vertices[triangles].mean(axis=1)
+    assert np.all(np.einsum("ij,ij->i", normals, centres) > 0)
+    enclosed = np.einsum("ij,ij->", normals, centres) / 3
+    assert enclosed == pytest.approx(volume_above(points, cells, field, 0.0), rel=1e-12)
+    assert np.array_equal(level_points(points, cells, field, 0.0), vertices)
+
+
+def test_a_field_exactly_at_the_level_on_nodes_gives_the_exact_volume() -> None:
+    points, cells = cube(4)
+    assert volume_above(points, cells, points[:, 0], 0.5) == pytest.approx(2.0, rel=1e-14)
+    assert volume_above(points, cells, np.zeros(len(points)), 0.0) == pytest.approx(8.0, rel=1e-14)
+    vertices, _, _ = level_surface(points, cells, points[:, 0], 0.5)
+    assert np.allclose(vertices[:, 0], 0.5)
+
+
+def test_axisymmetric_cylinders_and_cones_are_exact() -> None:
+    points, cells = half_disc_box(5, seed=3)
+    cylinder = volume_above(points, cells, -points[:, 0], -0.37, axisymmetric=True)
+    assert cylinder == pytest.approx(np.pi * 0.37**2 * 2, rel=1e-12)
+    slab = volume_above(points, cells, points[:, 1], 0.21, axisymmetric=True)
+    assert slab == pytest.approx(np.pi * 0.79, rel=1e-12)
+    # the cone r <= z of height 1
+    cone = volume_above(points, cells, points[:, 1] - points[:, 0], 0.0, axisymmetric=True)
+    assert cone == pytest.approx(np.pi / 3, rel=1e-12)
+    tube = volume_above(points, cells, points[:, 0], 0.37, axisymmetric=True)
+    assert tube + cylinder == pytest.approx(2 * np.pi, rel=1e-13)
+
+
+def test_axisymmetric_balls_converge_with_second_order() -> None:
+    errors = []
+    for n in (8, 16, 32, 64):
+        points, cells = half_disc_box(n, seed=n)
+        field = 0.7 - np.hypot(points[:, 0], points[:, 1] - 0.03)
+        errors.append(
+            abs(volume_above(points, cells, field, 0.0, axisymmetric=True) / (4 / 3 * np.pi * 0.343) - 1)
+        )
+    orders = np.log2(np.array(errors[:-1]) / errors[1:])
+    assert np.all(orders > 1.8), (errors, orders)
+
+
+def test_segments_have_what_is_above_to_their_left_and_enclose_its_volume() -> None:
+    points, cells = half_disc_box(12, seed=8)
+    field = 0.6 - np.hypot(points[:, 0], points[:, 1])
+    vertices, segments, _ = level_surface(points, cells, field, 0.0)
+    a, b = vertices[segments[:, 0]], vertices[segments[:, 1]]
+    left = np.stack([-(b - a)[:, 1], (b - a)[:, 0]], axis=1)
+    assert np.all(np.einsum("ij,ij->i", left, (a + b) / 2) < 0)
+    # pi r^2 dz along the curve, exact for straight segments
+    discs = np.pi * (b - a)[:, 1] * (a[:, 0] ** 2 + a[:, 0] * b[:, 0] + b[:, 0] ** 2) / 3
+    assert discs.sum() == pytest.approx(volume_above(points, cells, field, 0.0, axisymmetric=True), rel=1e-12)
+
+
+def test_a_cell_mask_keeps_only_its_cells() -> None:
+    points, cells = cube(4)
+    left = points[cells].mean(axis=1)[:, 0] < 0
+    assert volume_above(points, cells, points[:, 2], 0.25, cell_mask=left) == pytest.approx(
+        4 * 0.75 / 2, rel=1e-13
+    )
+    vertices, _, owner = level_surface(points, cells, points[:, 2], 0.25, cell_mask=left)
+    assert vertices[:, 0].max() <= 0
+    assert left[owner].all()
+
+
+def test_shares_of_facets_are_exact_areas() -> None:
+    rng = np.random.default_rng(11)
+    values = rng.normal(size=(14, 3))
+    sample = rng.dirichlet(np.ones(3), 100_000)
+    expected = (sample @ values.T >= 0.1).mean(axis=0)
+    assert np.allclose(facet_share_above(values, 0.1), expected, atol=6e-3)
+    assert facet_share_above(values, 0.1) + facet_share_above(-values, -0.1) == pytest.approx(1.0)
+    assert facet_share_above(np.array([[1.0, -3.0], [2, 2], [-1, -1]]), 0.0) == pytest.approx(
+        [0.25, 1.0, 0.0]
+    )
+
+
+def test_shapes_that_do_not_fit_are_refused() -> None:
+    points, cells = cube(2)
+    with pytest.raises(ValueError, match="one value for each of the 27 nodes"):
+        volume_above(points, cells, np.zeros(5), 0.0)
+    with pytest.raises(ValueError, match="no simplices"):
+        volume_above(points, cells[:, :3], points[:, 0], 0.0)
+    with pytest.raises(ValueError, match="axisymmetric"):
+        volume_above(points, cells, points[:, 0], 0.0, axisymmetric=True)
+    with pytest.raises(ValueError, match="one flag for each"):
+        volume_above(points, cells, points[:, 0], 0.0, cell_mask=np.ones(3, dtype=bool))
