@@ -87,9 +87,9 @@ class Potential:
             if t1 > t0 and time - t1 <= 3 * (t1 - t0):
                 self.fields = u1 + (u1 - u0) * ((time - t1) / (t1 - t0))
 
-    def forget(self) -> None:
-        """Drop the fields kept for extrapolation (after a jump in time or in the material)."""
-        self._past = []
+    def drop_after(self, time: float) -> None:
+        """Forget fields of times after ``time``: those of a step that was refused."""
+        self._past = [entry for entry in self._past if entry[0] <= time]
 
     def state(self) -> dict[str, Array]:
         """What a checkpoint needs: the fields and those kept for extrapolation."""

@@ -41,18 +41,27 @@ class Problems(ValueError):
 
 _NUMBER = r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?"
 _QUANTITY = re.compile(rf"\s*({_NUMBER}|[-+]?\.?(?:nan|infinity|inf))\s*(.*?)\s*", re.IGNORECASE | re.ASCII)
+# Units as pint may read them: a power stands after a name or a number and is one digit, so nothing grows ("9**9**9").
+_UNIT = re.compile(r"(?:[\w°%./() -]|(?<=[\w])\s*(?:\*\*|\^)\s*-?\d(?![\d*^])|\*(?!\*))+")
 _LONGEST = 80
 
-# Units that case files use all the time, as exact factors to SI: they spare the quarter second that pint takes, and
-# an exact factor makes "1.5 mm" the same float as 0.0015.
+# Units that case files use all the time, as exact factors to SI: they spare the quarter second that pint
+# takes, and an exact factor makes "1.5 mm" the same float as 0.0015.
 _MILLI, _MICRO = Ratio(1, 1000), Ratio(1, 1_000_000)
 _COMMON: dict[str, dict[str, int | Ratio]] = {
-    "m": {"m": 1, "mm": _MILLI, "cm": Ratio(1, 100), "um": _MICRO, "µm": _MICRO, "μm": _MICRO},
+    "m": {
+        "m": 1,
+        "mm": _MILLI,
+        "cm": Ratio(1, 100),
+        "um": _MICRO,
+        "µm": _MICRO,
+        "\N{GREEK SMALL LETTER MU}m": _MICRO,
+    },
     "s": {"s": 1, "ms": _MILLI, "min": 60, "h": 3600},
     "W": {"W": 1, "kW": 1000, "mW": _MILLI},
     "V": {"V": 1, "kV": 1000, "mV": _MILLI},
     "A": {"A": 1, "mA": _MILLI},
-    "ohm": {"ohm": 1, "kohm": 1000, "Ω": 1, "Ω": 1},
+    "ohm": {"ohm": 1, "kohm": 1000, "Ω": 1, "\N{OHM SIGN}": 1},
     "Hz": {"Hz": 1, "kHz": 1000, "MHz": 1_000_000},
     "S/m": {"S/m": 1, "mS/m": _MILLI, "mS/cm": Ratio(1, 10), "S/cm": 100},
     "kg/m^3": {"kg/m^3": 1, "kg/m3": 1, "g/cm^3": 1000, "g/cm3": 1000, "g/ml": 1000},
@@ -116,23 +125,22 @@ def _with_pint(suffix: str, unit: str) -> Ratio:
     """The factor from ``suffix`` to ``unit`` for any unit pint knows; raises ValueError with a sentence."""
     import pint
 
+    if not _UNIT.fullmatch(suffix):
+        raise ValueError("cannot be read as a number with a unit")
     registry = _registry()
     try:
-        # only the unit goes to pint, never the number: no arithmetic in a case file, and no "9**9**9"
-        given = registry.parse_units(suffix)
-        if not registry.Quantity(1, given)._is_multiplicative:
-            raise ValueError(f"is in {suffix}; give it in {unit}")
-        return Ratio(float(registry.Quantity(1.0, given).to(unit or "dimensionless").magnitude))
+        # only the unit goes to pint, never the number: there is no arithmetic in a case file
+        one = registry.Quantity(1.0, registry.parse_units(suffix))
+        factor = float(one.to(unit or "dimensionless").magnitude) if one._is_multiplicative else math.nan
     except pint.DimensionalityError:
         raise ValueError(f"is in {suffix}, which is not {_MEANING[unit][0]}") from None
     except pint.UndefinedUnitError:
         raise ValueError(f"has a unit that is not known ('{suffix}')") from None
-    except ValueError as error:
-        if "; give it in " in str(error):
-            raise
+    except Exception:  # pint's parser lets many kinds of error through
         raise ValueError("cannot be read as a number with a unit") from None
-    except Exception:
-        raise ValueError("cannot be read as a number with a unit") from None
+    if math.isnan(factor):
+        raise ValueError(f"is in {suffix}, a scale with its own zero; give it in {unit}")
+    return Ratio(factor)
 
 
 def _factor(suffix: str, unit: str) -> Ratio:
@@ -205,8 +213,8 @@ def text(value: float, unit: str) -> str | float:
 class Quantity:
     """Metadata that makes an annotated float readable with its unit, bounded, and writable with its unit.
 
-    ``Length = Annotated[float, Quantity("m", 0.0, 10.0, low_open=True)]``: a float in ``unit`` between ``low`` and
-    ``high``, ``low`` itself excluded when ``low_open``.
+    ``Length = Annotated[float, Quantity("m", 0.0, 10.0, low_open=True)]``: a float in ``unit`` between ``low``
+    and ``high``, ``low`` itself excluded when ``low_open``.
     """
 
     unit: str
@@ -225,7 +233,9 @@ class Quantity:
             raise ValueError(f"got {given}; it must be at most {_plain(self.high, self.unit)}")
         return number
 
-    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> core_schema.CoreSchema:
+    def __get_pydantic_core_schema__(
+        self, source: Any, handler: GetCoreSchemaHandler
+    ) -> core_schema.CoreSchema:
         def read(value: Any, info: core_schema.ValidationInfo[Any]) -> float:
             # only a case file insists on units: Python callers hold SI floats
             return self.read(value, needs_unit=bool(info.context and info.context.get("from_file")))
@@ -244,7 +254,8 @@ class Quantity:
         meaning, example = _MEANING[self.unit]
         written: dict[str, Any] = {
             "type": "string",
-            "pattern": r"^\s*[-+]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][-+]?[0-9]+)?" + (r"\s*\S" if self.unit else r"\s*%?\s*$"),
+            "pattern": r"^\s*[-+]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][-+]?[0-9]+)?"
+            + (r"\s*\S" if self.unit else r"\s*%?\s*$"),
             "description": f"{meaning} with its unit, such as '{example}'",
             "examples": [example],
         }

@@ -82,13 +82,6 @@ def _fields(frame: Frame, criterion: str | None) -> dict[str, NDArray[np.float32
     return {name: np.clip(values, -most, most).astype(np.float32) for name, values in fields.items()}
 
 
-def _mesh_hash(mesh: Mesh) -> str:
-    digest = hashlib.sha256()
-    for array in (mesh.points, mesh.cells, mesh.regions):
-        digest.update(np.ascontiguousarray(array).tobytes())
-    return digest.hexdigest()
-
-
 @dataclass(frozen=True)
 class Checkpoint:
     """What a run needs to go on: the loop's own ``state`` and what had been written by then."""
@@ -137,7 +130,8 @@ class ResultWriter:
     """Takes the frames of a run and leaves a result folder; a kill at any moment leaves a run that can go on.
 
     ``meta`` (plain JSON) goes into ``fields.vtkhdf``; pictures use ``criterion`` (name of the damage criterion of the
-    zone), ``title`` and ``electrodes`` (list of ``{"name", "tip", "direction"}``). With ``resume`` the frames after that
+    zone), ``title``, ``electrodes`` (list of ``{"name", "tip", "direction"}``, metres) and ``tissues`` (names for the
+    cell data ``tissue``). ``cell_data``: further values of each cell, (n_cells,). With ``resume`` the frames after that
     checkpoint are forgotten. Raises RunError when the disk is full or another run is writing into the folder.
 
     >>> with ResultWriter(folder, case_yaml, mesh, meta) as writer:     # doctest: +SKIP
@@ -153,10 +147,12 @@ class ResultWriter:
         mesh: Mesh,
         meta: dict[str, Any] | None = None,
         resume: Checkpoint | None = None,
+        cell_data: Mapping[str, NDArray[Any]] | None = None,
     ) -> None:
         self.folder = Path(folder)
         self.partial = self.folder / PARTIAL
         self.case_yaml, self.mesh, self.meta = case_yaml, mesh, dict(meta or {})
+        self.cell_data = {"region": mesh.regions, **(cell_data or {})}
         self.history: Columns = {}
         self.probes: Columns = {}
         self.output_times: list[float] = []
@@ -164,7 +160,7 @@ class ResultWriter:
         self._number = 0
         self._last: Frame | None = None
         self._unsynced: list[Path] = []
-        self._mesh_sha256 = _mesh_hash(mesh)
+        self._mesh_sha256 = mesh.sha256()
         with disk_errors(self.folder):
             self.partial.mkdir(parents=True, exist_ok=True)
             self._lock = _lock(self.partial / "lock")
@@ -275,7 +271,9 @@ class ResultWriter:
         frames = (np.load(self._spool(i)) for i in range(len(self.output_times)))
         write_atomically(
             ready / "fields.vtkhdf",
-            lambda path: write_vtkhdf(path, self.mesh, self.output_times, self.fields, frames, self.meta),
+            lambda path: write_vtkhdf(
+                path, self.mesh, self.cell_data, self.output_times, self.fields, frames, self.meta
+            ),
         )
         text = json.dumps(_json({**summary, "status": status}), indent=2, allow_nan=False)
         write_bytes(ready / "summary.json", text.encode() + b"\n")
@@ -357,6 +355,7 @@ class Result:
     times: NDArray[np.float64]  # s, the output times
     field_names: list[str]
     mesh: Mesh
+    cell_data: dict[str, NDArray[Any]]  # by name, (n_cells,); always ``region``
     meta: dict[str, Any]
     case_yaml: str
 
@@ -378,9 +377,9 @@ class Result:
         with _damaged(folder / "probes.parquet"):
             probes, _ = _read_parquet(folder / "probes.parquet")
         with _damaged(folder / "fields.vtkhdf"):
-            mesh, meta = read_mesh(folder / "fields.vtkhdf")
+            mesh, cell_data, meta = read_mesh(folder / "fields.vtkhdf")
             times, names = read_times(folder / "fields.vtkhdf")
-        return cls(folder, summary, history, probes, units, times, names, mesh, meta, case_yaml)
+        return cls(folder, summary, history, probes, units, times, names, mesh, cell_data, meta, case_yaml)
 
     def field(self, name: str, time_index: int = -1) -> NDArray[np.float32]:
         """Nodal values ``(n_nodes,)`` of ``name`` (see ``field_names``) at ``times[time_index]``."""

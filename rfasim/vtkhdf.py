@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -73,6 +73,7 @@ class _Disk(io.FileIO):
 def write_vtkhdf(
     path: Path,
     mesh: Mesh,
+    cell_data: Mapping[str, NDArray[Any]],
     times: Sequence[float],
     names: Sequence[str],
     frames: Iterator[NDArray[np.float32]],
@@ -84,7 +85,7 @@ def write_vtkhdf(
     disk is full; the caller writes under a temporary name.
     """
     with _Disk(path) as disk:
-        _write(disk, mesh, times, names, frames, meta)
+        _write(disk, mesh, cell_data, times, names, frames, meta)
         if disk.error is not None:
             raise disk.error
 
@@ -92,6 +93,7 @@ def write_vtkhdf(
 def _write(
     disk: _Disk,
     mesh: Mesh,
+    cell_data: Mapping[str, NDArray[Any]],
     times: Sequence[float],
     names: Sequence[str],
     frames: Iterator[NDArray[np.float32]],
@@ -118,8 +120,10 @@ def _write(
         root.create_dataset("Offsets", data=np.arange(n_cells + 1, dtype=np.int64) * (dim + 1), **packed)
         kind = VTK_TRIANGLE if dim == 2 else VTK_TETRA
         root.create_dataset("Types", data=np.full(n_cells, kind, dtype=np.uint8), **packed)
-        cell_data = root.create_group("CellData")
-        cell_data.create_dataset("region", data=np.asarray(mesh.regions, dtype=np.int32), **packed)
+        cells = root.create_group("CellData")
+        for name, values in cell_data.items():
+            kept = np.float32 if np.asarray(values).dtype.kind == "f" else np.int32
+            cells.create_dataset(name, data=np.asarray(values, dtype=kept), **packed)
 
         point_data = root.create_group("PointData")
         for name in names:
@@ -131,7 +135,7 @@ def _write(
                 point_data[name][i * n_nodes : (i + 1) * n_nodes] = values
             if disk.error is not None:
                 return
-        _write_steps(root, times, names, n_nodes)
+        _write_steps(root, times, names, list(cell_data), n_nodes)
 
         ours = file.create_group("rfasim")
         ours["meta"] = json.dumps(meta)
@@ -143,7 +147,9 @@ def _write(
         file.flush()
 
 
-def _write_steps(root: Any, times: Sequence[float], names: Sequence[str], n_nodes: int) -> None:
+def _write_steps(
+    root: Any, times: Sequence[float], names: Sequence[str], cell_names: Sequence[str], n_nodes: int
+) -> None:
     """Where each time step finds its data: the geometry always at 0, the nodal arrays one after the other."""
     n_steps = len(times)
     steps = root.create_group("Steps")
@@ -158,11 +164,13 @@ def _write_steps(root: Any, times: Sequence[float], names: Sequence[str], n_node
     offsets = steps.create_group("PointDataOffsets")
     for name in names:
         offsets[name] = np.arange(n_steps, dtype=np.int64) * n_nodes
-    steps.create_group("CellDataOffsets")["region"] = zeros
+    cell_offsets = steps.create_group("CellDataOffsets")
+    for name in cell_names:
+        cell_offsets[name] = zeros
 
 
-def read_mesh(path: Path) -> tuple[Mesh, dict[str, Any]]:
-    """The mesh and the ``meta`` that :func:`write_vtkhdf` stored."""
+def read_mesh(path: Path) -> tuple[Mesh, dict[str, NDArray[Any]], dict[str, Any]]:
+    """The mesh, the values of its cells by name, and the ``meta`` that :func:`write_vtkhdf` stored."""
     import h5py
 
     from rfasim.mesh import Mesh
@@ -176,11 +184,12 @@ def read_mesh(path: Path) -> tuple[Mesh, dict[str, Any]]:
             points=np.ascontiguousarray(points[:, [0, 2]]) if n_corners == 3 else points,
             cells=root["Connectivity"][:].astype(np.uint32).reshape(-1, n_corners),
             regions=root["CellData/region"][:],
-            region_names=json.loads(ours["region_names"].asstr()[()]),
+            region_names=tuple(json.loads(ours["region_names"].asstr()[()])),
             facets={ours["facets"][key].attrs["name"]: ours["facets"][key][:] for key in sorted(ours["facets"], key=int)},
             axisymmetric=axisymmetric,
         )
-        return mesh, json.loads(ours["meta"].asstr()[()])
+        cell_data = {name: values[:] for name, values in root["CellData"].items()}
+        return mesh, cell_data, json.loads(ours["meta"].asstr()[()])
 
 
 def read_times(path: Path) -> tuple[NDArray[np.float64], list[str]]:

@@ -84,7 +84,7 @@ def needle_mesh_3d(n: int = 9, half: float = 0.04) -> Mesh:
     def near(p: np.ndarray) -> np.ndarray:
         return (np.hypot(p[:, 0], p[:, 1]) < 1.1 * NEEDLE_RADIUS) & (p[:, 2] < half - 1e-9)
 
-    return Mesh(points, cells, np.zeros(len(cells), np.int32), ["tissue"], _name_facets(points, cells, near), False)
+    return Mesh(points, cells, np.zeros(len(cells), np.int32), ("tissue",), _name_facets(points, cells, near), False)
 
 
 def needle_mesh_axisymmetric(n: int = 40, half: float = 0.04) -> Mesh:
@@ -102,7 +102,7 @@ def needle_mesh_axisymmetric(n: int = 40, half: float = 0.04) -> Mesh:
         points, cells, lambda p: (p[:, 0] < 1.01 * NEEDLE_RADIUS) & (p[:, 1] >= TIP - 1e-9) & (p[:, 1] < half - 1e-9)
     )
     facets["outer"] = facets["outer"][points[facets["outer"]].max(axis=(1, 2)) > 0.9 * half]
-    return Mesh(points, cells, np.zeros(len(cells), np.int32), ["tissue"], facets, True)
+    return Mesh(points, cells, np.zeros(len(cells), np.int32), ("tissue",), facets, True)
 
 
 def temperature_at(points: np.ndarray, time: float, end: float = 60.0) -> np.ndarray:

@@ -55,6 +55,20 @@ def test_what_is_written_is_what_is_read(tmp_path, make):
     assert result.meta == META
 
 
+def test_values_of_cells_come_back_and_open_in_vtk(tmp_path, mesh):
+    pyvista = pytest.importorskip("pyvista")
+    tissue = np.arange(mesh.n_cells) % 3
+    with ResultWriter(tmp_path, CASE, mesh, META, cell_data={"tissue": tissue}) as writer:
+        for frame in frames(mesh):
+            writer.add(frame)
+        writer.finish(SUMMARY)
+    np.testing.assert_array_equal(Result.read(tmp_path).cell_data["tissue"], tissue)
+    reader = pyvista.get_reader(str(tmp_path / "fields.vtkhdf"))
+    for step in (2, 0):
+        reader.reader.SetStep(step)
+        np.testing.assert_array_equal(reader.read().cell_data["tissue"], tissue)
+
+
 def test_history_has_a_row_a_step_in_stated_units(tmp_path, mesh):
     run = list(frames(mesh))
     result = write(tmp_path, mesh, run)

@@ -8,6 +8,7 @@ smooth field is that of linear interpolation: second order in the cell size.
 from __future__ import annotations
 
 import math
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -258,6 +259,43 @@ def volume_above(
     return float(_volume_tetrahedra(points, nodes, values, float(level), mask))
 
 
+class Crossings(NamedTuple):
+    """Where a surface meets mesh edges: from nodes ``above`` (k,) to ``below`` (k,), at ``share`` (k,)."""
+
+    above: NDArray[np.int64]
+    below: NDArray[np.int64]
+    share: Array
+
+    def interpolate(self, field: Array) -> Array:
+        """A nodal field (n, ...) at the crossings (k, ...)."""
+        start = field[self.above]
+        share = self.share.reshape(-1, *[1] * (start.ndim - 1))
+        values: Array = start + share * (field[self.below] - start)
+        return values
+
+
+def level_crossings(
+    points: Array,
+    cells: NDArray[np.integer],
+    values: Array,
+    level: float,
+    cell_mask: Mask | None = None,
+) -> tuple[Crossings, Index, Index]:
+    """:func:`level_surface` with the crossed edges in the place of the vertices."""
+    points, nodes, values, mask = _prepared(points, cells, values, cell_mask)
+    dim = points.shape[1]
+    count = int(_count_crossed(nodes, values, float(level), mask))
+    edges = np.empty((count, dim, 2), dtype=np.uint32)
+    owner = np.empty(count, dtype=np.uint32)
+    cut = _cut_tetrahedra if dim == 3 else _cut_triangles
+    cut(edges, owner, nodes, values, float(level), mask)
+    pairs = edges.reshape(-1, 2).astype(np.int64)
+    keys, simplices = np.unique(pairs[:, 0] * points.shape[0] + pairs[:, 1], return_inverse=True)
+    above, below = np.divmod(keys, points.shape[0])
+    share = (values[above] - level) / (values[above] - values[below])
+    return Crossings(above, below, share), simplices.reshape(count, dim).astype(np.uint32), owner
+
+
 def level_surface(
     points: Array,
     cells: NDArray[np.integer],
@@ -272,19 +310,8 @@ def level_surface(
     The last array tells which cell each simplex lies in. Where the field ends at the mesh's boundary the
     surface stays open.
     """
-    points, nodes, values, mask = _prepared(points, cells, values, cell_mask)
-    dim = points.shape[1]
-    count = int(_count_crossed(nodes, values, float(level), mask))
-    edges = np.empty((count, dim, 2), dtype=np.uint32)
-    owner = np.empty(count, dtype=np.uint32)
-    cut = _cut_tetrahedra if dim == 3 else _cut_triangles
-    cut(edges, owner, nodes, values, float(level), mask)
-    pairs = edges.reshape(-1, 2).astype(np.uint64)
-    keys, simplices = np.unique(pairs[:, 0] * np.uint64(points.shape[0]) + pairs[:, 1], return_inverse=True)
-    inside, outside = np.divmod(keys.astype(np.int64), points.shape[0])
-    share = (values[inside] - level) / (values[inside] - values[outside])
-    vertices = points[inside] + share[:, None] * (points[outside] - points[inside])
-    return vertices, simplices.reshape(count, dim).astype(np.uint32), owner
+    crossings, simplices, owner = level_crossings(points, cells, values, level, cell_mask)
+    return crossings.interpolate(np.asarray(points, dtype=np.float64)), simplices, owner
 
 
 def level_points(
@@ -294,16 +321,122 @@ def level_points(
     return level_surface(points, cells, values, level, cell_mask)[0]
 
 
-def facet_share_above(values: Array, level: float) -> Array:
-    """Share (0..1) of each facet's area (length) above ``level`` from the ``values`` (n, 3) or (n, 2) there."""
-    highest_first = -np.sort(-np.asarray(values, dtype=np.float64), axis=1)
-    above = highest_first - level
-    count = (above >= 0).sum(axis=1)
-    share = (count == values.shape[1]).astype(np.float64)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        top = above[:, 0] / (above[:, 0] - above[:, 1])
-        if values.shape[1] == 2:
-            return np.where(count == 1, top, share)
-        one = top * above[:, 0] / (above[:, 0] - above[:, 2])
-        two = 1.0 - above[:, 2] / (above[:, 2] - above[:, 0]) * (above[:, 2] / (above[:, 2] - above[:, 1]))
-    return np.where(count == 1, one, np.where(count == 2, two, share))
+def clip_simplices(corners: Array, values: Array, level: float) -> Array:
+    """The parts of segments, triangles or tetrahedra above ``level``, as such again and turned alike.
+
+    ``corners`` (n, k, m) with k = 2, 3 or 4 corners of m coordinates; columns beyond the coordinates, such
+    as another field, are interpolated too. ``values`` (n, k). Exact for the linear interpolant.
+    """
+    n_corners = values.shape[1]
+    count = (values >= level).sum(axis=1)
+    parts = [corners[count == n_corners]]
+    for k in range(1, n_corners):
+        rows = np.flatnonzero(count == k)
+        p, v = corners[rows], values[rows]
+        if n_corners == 4:
+            code = (v >= level) @ (1 << np.arange(4))
+            order = _TETRAHEDRON[code].astype(np.int64)
+        else:
+            # turn each one until the corner that stands alone (of a segment, the one above) comes first
+            odd = np.argmax((v >= level) == (k == 1), axis=1)
+            order = (odd[:, None] + np.arange(n_corners)) % n_corners
+        p, v = np.take_along_axis(p, order[:, :, None], axis=1), np.take_along_axis(v, order, axis=1)
+
+        def cut(i: int, j: int, p: Array = p, v: Array = v) -> Array:
+            share = (v[:, i] - level) / (v[:, i] - v[:, j])
+            crossing: Array = p[:, i] + share[:, None] * (p[:, j] - p[:, i])
+            return crossing
+
+        pieces: list[list[Array]]
+        a, b = p[:, 0], p[:, 1]
+        if n_corners == 2:
+            c = cut(0, 1)
+            swapped = (order[:, 0] == 1)[:, None]
+            pieces = [[np.where(swapped, c, a), np.where(swapped, a, c)]]
+        elif k == 1:
+            pieces = [[a, *(cut(0, i) for i in range(1, n_corners))]]
+        elif n_corners == 3:
+            pieces = [[cut(0, 1), b, p[:, 2]], [cut(0, 1), p[:, 2], cut(0, 2)]]
+        elif k == 3:
+            c, d, x, y, z = p[:, 2], p[:, 3], cut(0, 1), cut(0, 2), cut(0, 3)
+            pieces = [[x, b, c, d], [y, x, c, d], [x, y, z, d]]
+        else:
+            ac, ad, bc, bd = cut(0, 2), cut(0, 3), cut(1, 2), cut(1, 3)
+            pieces = [[a, b, ac, ad], [bc, b, bd, ad], [ac, b, bc, ad]]
+        parts += [np.stack(piece, axis=1) for piece in pieces]
+    return np.concatenate(parts)
+
+
+@inline_kernel
+def _clamp(x: float) -> float:
+    return min(max(x, 0.0), 1.0)
+
+
+@inline_kernel
+def _to_segment(
+    px: float, py: float, pz: float, ax: float, ay: float, az: float, bx: float, by: float, bz: float
+) -> float:
+    """Squared distance from p to the segment a b."""
+    ux, uy, uz = bx - ax, by - ay, bz - az
+    length = ux * ux + uy * uy + uz * uz
+    t = _clamp(((px - ax) * ux + (py - ay) * uy + (pz - az) * uz) / length) if length > 0.0 else 0.0
+    x, y, z = px - ax - t * ux, py - ay - t * uy, pz - az - t * uz
+    return x * x + y * y + z * z
+
+
+@kernel
+def _distances(out: Array, points: Array, corners: Array, centres: Array, radii: Array) -> None:
+    """Distance of each point (n, 3) to the nearest triangle (s, 3, 3) or segment (s, 2, 3)."""
+    triangles = corners.shape[1] == 3
+    for i in range(points.shape[0]):
+        px, py, pz = points[i, 0], points[i, 1], points[i, 2]
+        best = np.inf
+        for j in range(corners.shape[0]):
+            # a simplex whose enclosing ball is farther than the best so far need not be looked at
+            cx, cy, cz = px - centres[j, 0], py - centres[j, 1], pz - centres[j, 2]
+            reach = best + radii[j]
+            if cx * cx + cy * cy + cz * cz >= reach * reach:
+                continue
+            ax, ay, az = corners[j, 0, 0], corners[j, 0, 1], corners[j, 0, 2]
+            bx, by, bz = corners[j, 1, 0], corners[j, 1, 1], corners[j, 1, 2]
+            nearest = _to_segment(px, py, pz, ax, ay, az, bx, by, bz)
+            if triangles:
+                qx, qy, qz = corners[j, 2, 0], corners[j, 2, 1], corners[j, 2, 2]
+                nearest = min(nearest, _to_segment(px, py, pz, bx, by, bz, qx, qy, qz))
+                nearest = min(nearest, _to_segment(px, py, pz, qx, qy, qz, ax, ay, az))
+                ux, uy, uz = bx - ax, by - ay, bz - az
+                vx, vy, vz = qx - ax, qy - ay, qz - az
+                wx, wy, wz = px - ax, py - ay, pz - az
+                nx, ny, nz = uy * vz - uz * vy, uz * vx - ux * vz, ux * vy - uy * vx
+                square = nx * nx + ny * ny + nz * nz
+                if square > 0.0:
+                    # barycentric coordinates of the foot of the perpendicular
+                    s = (
+                        wx * (vy * nz - vz * ny) + wy * (vz * nx - vx * nz) + wz * (vx * ny - vy * nx)
+                    ) / square
+                    t = (
+                        wx * (ny * uz - nz * uy) + wy * (nz * ux - nx * uz) + wz * (nx * uy - ny * ux)
+                    ) / square
+                    if s >= 0.0 and t >= 0.0 and s + t <= 1.0:
+                        height = wx * nx + wy * ny + wz * nz
+                        nearest = min(nearest, height * height / square)
+            distance = math.sqrt(nearest)
+            if distance < best:
+                best = distance
+        out[i] = best
+
+
+def distance_to_surface(points: Array, corners: Array) -> Array:
+    """Unsigned distance (m) from ``points`` (n, dim) to the nearest simplex of ``corners`` (s, dim, dim).
+
+    Exact for those triangles (3-D) or segments (2-D, in the plane); infinite where there is none.
+    """
+    dim = points.shape[1]
+    padding = (0, 3 - dim)
+    queries = np.pad(np.asarray(points, dtype=np.float64), ((0, 0), padding))
+    simplices = np.pad(np.asarray(corners, dtype=np.float64), ((0, 0), (0, 0), padding))
+    centres = simplices.mean(axis=1)
+    radii = np.linalg.norm(simplices - centres[:, None], axis=2).max(axis=1, initial=0.0)
+    distances = np.empty(len(queries))
+    _distances(distances, queries, np.ascontiguousarray(simplices), centres, radii)
+    return distances

@@ -1,0 +1,271 @@
+"""From a case to a domain: mesh, tissue of each cell, and which nodes and facets play which part.
+
+The only place that knows both the words of a case and the names on a mesh.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from rfasim import geometry
+from rfasim.errors import InputError
+from rfasim.mesh import Mesh
+from rfasim.meshing import Patch, Surface, build_mesh
+from rfasim.solver import surface
+from rfasim.solver.space import Array, Space
+from rfasim.tissues import Tissue, resolve_tissues
+
+if TYPE_CHECKING:
+    from rfasim.case import Case
+
+
+@dataclass(frozen=True, eq=False)
+class Domain:
+    """A meshed case.
+
+    ``cell_tissue`` indexes ``tissues``; metal cells have a "tissue" too (density, heat capacity, thermal conductivity)
+    but do not ``conduct`` (their potential is that of their contact). ``held`` maps a ledger account to nodes and the
+    temperature [degC] they are held at. ``contacts`` are the port nodes, one array a contact.
+    """
+
+    mesh: Mesh
+    space: Space
+    tissue_names: tuple[str, ...]
+    tissues: tuple[Tissue, ...]
+    cell_tissue: Array
+    conducts: Array
+    contacts: tuple[Array, ...]
+    contact_names: tuple[str, ...]
+    ground: Array
+    far_electric: Array  # outer facets with the asymptotic electric condition
+    far_thermal: Array  # outer facets with the asymptotic thermal condition
+    held: tuple[tuple[str, Array, float], ...]
+    source_centre: Array  # middle of the contacts, (d,)
+
+
+def build_domain(case: Case, base: Path | None = None) -> Domain:
+    """Mesh and label ``case``; files it names are looked for from ``base``."""
+    mesh = _mesh_of(case, base)
+    space = Space(mesh.points, mesh.cells)
+    library = resolve_tissues(case.tissues)
+    names, cell_tissue, held_cells = _tissue_of_cells(case, mesh, library, base)
+    tissues = tuple(library[name] if name in library else _metal(case, name) for name in names)
+    is_metal = np.array([name not in library for name in names])
+    contact_names = tuple(name for name in mesh.facets if name.startswith("electrodes[") and name.endswith(".contact"))
+    if not contact_names:
+        raise InputError("mesh", "has no facets named electrodes[0].contact; name the electrode's contact surface")
+    contacts = tuple(surface.nodes_of(mesh.facets[name]) for name in contact_names)
+    for name, nodes in zip(contact_names, contacts, strict=True):
+        if len(nodes) == 0:
+            raise InputError(name, "touches no cell of the mesh; is the contact inside the domain?")
+    electric, thermal = case.domain.electric_boundary, case.domain.thermal_boundary
+    sides, ends = _outer_parts(case, mesh)
+    ground = [f for f, kind in ((sides, electric.kind), (ends, electric.ends or electric.kind)) if kind == "ground"]
+    far_e = [f for f, kind in ((sides, electric.kind), (ends, electric.ends or electric.kind)) if kind == "far_field"]
+    far_t = [f for f, kind in ((sides, thermal.kind), (ends, thermal.ends or thermal.kind)) if kind == "far_field"]
+    fixed = [f for f, kind in ((sides, thermal.kind), (ends, thermal.ends or thermal.kind)) if kind == "fixed"]
+    outer_temperature = case.body_temperature if thermal.temperature is None else thermal.temperature
+    ground_nodes = _nodes(ground)
+    if len(ground_nodes) == 0 and not far_e and len(contacts) == 1:
+        raise InputError(
+            "domain.electric_boundary",
+            "is insulated all round, so the current of the single contact has nowhere to go; use ground or far_field",
+        )
+    held: list[tuple[str, Array, float]] = []
+    taken = np.zeros(mesh.n_nodes, bool)
+
+    def hold(account: str, nodes: Array, temperature: float) -> None:
+        new = nodes[~taken[nodes]]
+        taken[new] = True
+        if len(new):
+            held.append((account, new, temperature))
+
+    for index, device in enumerate(case.electrodes):
+        if device.thermal.kind == "wall":
+            hold("coolant", surface.nodes_of(mesh.facets[f"electrodes[{index}].contact"]), device.thermal.temperature)
+    for index, vessel in enumerate(case.vessels):
+        region = f"vessels[{index}].lumen"
+        if region in mesh.region_names:
+            cells = mesh.regions == mesh.region_names.index(region)
+            hold("vessels", np.unique(mesh.cells[cells]), vessel.temperature)
+    if held_cells.any():
+        hold("vessels", np.unique(mesh.cells[held_cells]), case.blood.temperature)
+    hold("boundary", _nodes(fixed), outer_temperature)
+    empty = np.zeros((0, mesh.dim), np.uint32)
+    return Domain(
+        mesh=mesh,
+        space=space,
+        tissue_names=tuple(names),
+        tissues=tissues,
+        cell_tissue=cell_tissue,
+        conducts=~is_metal[cell_tissue],
+        contacts=contacts,
+        contact_names=contact_names,
+        ground=np.setdiff1d(ground_nodes, np.concatenate(contacts)),
+        far_electric=np.concatenate([empty, *far_e]),
+        far_thermal=np.concatenate([empty, *far_t]),
+        held=tuple(held),
+        source_centre=_source_centre(mesh, contact_names),
+    )
+
+
+def domain_shape(case: Case) -> geometry.Box | geometry.Cylinder | geometry.Ball:
+    """The outer shape of ``case`` in metres; centred on the first electrode's active part unless stated."""
+    d = case.domain
+    centre = np.array(case.domain_centre)
+    if d.shape == "ball":
+        return geometry.Ball(centre, d.radius)
+    if d.shape == "cylinder":
+        half = np.array([0.0, 0.0, d.height / 2])
+        return geometry.Cylinder(centre - half, centre + half, d.radius)
+    half = np.array(d.size) / 2
+    return geometry.Box(centre - half, centre + half)
+
+
+def _mesh_of(case: Case, base: Path | None) -> Mesh:
+    options = case.mesh
+    if options.file is not None:
+        from rfasim.mesh_io import read_mesh
+
+        return read_mesh(_resolve(options.file, base), groups=dict(options.groups) or None)
+    surfaces = []
+    for index, vessel in enumerate(case.vessels):
+        tube = geometry.Tube(np.array(vessel.points), vessel.diameter / 2)
+        size = options.vessel_size or max(vessel.diameter / 5, options.size)
+        surfaces.append(Surface(f"vessels[{index}]", tube, size, inside=f"vessels[{index}].lumen", rest="wall"))
+    if case.tumour is not None and case.tumour.sharp:
+        shape = case.tumour.geometry()
+        surfaces.append(Surface("tumour", shape, max(options.size, shape_size(shape) / 15), inside="tumour", rest="surface"))
+    for index, device in enumerate(case.electrodes):
+        name = f"electrodes[{index}]"
+        patches = tuple(
+            Patch(contact.name, contact.extent, options.rim_size if contact.rim else None)
+            for contact in device.contacts()
+        )
+        inside = f"{name}.metal" if device.thermal.kind == "metal" else None
+        surfaces.append(Surface(name, device.shape(), options.size, inside=inside, patches=patches))
+    return build_mesh(
+        domain_shape(case),
+        surfaces,
+        grow=options.grow,
+        max_size=options.max_size,
+        extra_size=_vessel_sizes(case, base),
+        axisymmetric=case.domain.axisymmetric,
+    )
+
+
+def shape_size(shape: geometry.Shape) -> float:
+    """The smallest extent of a bounded shape [m]."""
+    lower, upper = shape.bounds()
+    return float(np.min(np.asarray(upper) - np.asarray(lower)))
+
+
+def _vessel_sizes(case: Case, base: Path | None):  # type: ignore[no-untyped-def]
+    """Size field that resolves an anatomy's held vessels near the electrodes; None without anatomy."""
+    if case.anatomy is None or case.mesh.vessel_size is None:
+        return None
+    from rfasim.anatomy import vessel_distance
+
+    distance = vessel_distance(case.anatomy, base, case)
+    size, grow = case.mesh.vessel_size, case.mesh.grow
+    centre = np.array(case.domain_centre)
+
+    def sizes(points: Array) -> Array:
+        # vessels far from the needle cannot matter: let them go coarse with distance from it
+        far = np.maximum(np.linalg.norm(points - centre, axis=1) - 0.03, 0.0)
+        return np.asarray(size + grow * np.maximum(distance(points), far))
+
+    return sizes
+
+
+def _tissue_of_cells(case: Case, mesh: Mesh, library: dict[str, Tissue], base: Path | None
+                     ) -> tuple[list[str], Array, Array]:  # fmt: skip
+    """Tissue names, index of each cell, and the cells that are held at blood temperature."""
+    names: list[str] = []
+
+    def number(name: str) -> int:
+        if name not in names:
+            names.append(name)
+        return names.index(name)
+
+    held = np.zeros(mesh.n_cells, bool)
+    centroids = mesh.points[mesh.cells].mean(axis=1)
+    if mesh.axisymmetric:
+        centroids = np.stack([centroids[:, 0], np.zeros(mesh.n_cells), centroids[:, 1]], axis=1)
+    tissue = np.full(mesh.n_cells, number(case.background), np.uint32)
+    if case.anatomy is not None:
+        from rfasim.anatomy import tissue_of_points
+
+        found, index, held = tissue_of_points(case.anatomy, centroids, base)
+        tissue = np.array([number(name) for name in found], np.uint32)[index]
+    if case.tumour is not None and not case.tumour.sharp:
+        # blood in a vessel stays blood where a tumour touches it
+        tissue[(case.tumour.geometry().distance(centroids) < 0) & ~held] = number(case.tumour.tissue)
+    for region, name in enumerate(mesh.region_names):
+        cells = mesh.regions == region
+        if not cells.any() or name == "tissue":
+            continue
+        if name == "tumour" and case.tumour is not None:
+            tissue[cells] = number(case.tumour.tissue)
+        elif name.startswith("vessels["):
+            tissue[cells] = number(case.vessels[int(name[8 : name.index("]")])].tissue)
+        elif name.startswith("electrodes["):
+            tissue[cells] = number(name)
+        elif name in library:
+            tissue[cells] = number(name)
+        else:
+            raise InputError("mesh.file", f"region '{name}' is neither a tissue nor a known part; name it after a tissue")
+    for name in names:
+        if name not in library and not name.startswith("electrodes["):
+            raise InputError("background", f"'{name}' is not a known tissue")
+    used = np.unique(tissue)
+    return [names[k] for k in used], np.searchsorted(used, tissue).astype(np.uint32), held
+
+
+def _metal(case: Case, region: str) -> Tissue:
+    """The metal of a meshed electrode as a heat conductor."""
+    metal = case.electrodes[int(region[11 : region.index("]")])].thermal
+    return Tissue(
+        source="metal of a meshed electrode",
+        conductivity=1.0,  # not used: metal cells are left out of the potential
+        relative_permittivity=0.0,
+        thermal_conductivity=metal.thermal_conductivity,
+        density=metal.density,
+        heat_capacity=metal.heat_capacity,
+        water_fraction=0.0,
+    )
+
+
+def _outer_parts(case: Case, mesh: Mesh) -> tuple[Array, Array]:
+    """Outer facets on the domain's sides and on its flat ends (a cylinder's top and bottom)."""
+    outer = mesh.facets.get("outer", np.zeros((0, mesh.dim), np.uint32))
+    if case.domain.shape != "cylinder" or len(outer) == 0:
+        return outer, outer[:0]
+    z = mesh.points[outer][:, :, -1]
+    low, high = case.domain_centre[2] - case.domain.height / 2, case.domain_centre[2] + case.domain.height / 2
+    near = 1e-6 * case.domain.height
+    is_end = np.all(z < low + near, axis=1) | np.all(z > high - near, axis=1)
+    return outer[~is_end], outer[is_end]
+
+
+def _nodes(facets: list[Array]) -> Array:
+    return np.unique(np.concatenate([np.zeros(0, np.int64), *(f.ravel().astype(np.int64) for f in facets)]))
+
+
+def _source_centre(mesh: Mesh, contact_names: tuple[str, ...]) -> Array:
+    """Centroid of the contacts: where the far field seems to come from."""
+    facets = np.concatenate([mesh.facets[name] for name in contact_names])
+    shares, _ = surface.facet_measures(mesh.points, facets)
+    centre = np.einsum("ij,ijk->k", shares, mesh.points[facets]) / shares.sum()
+    if mesh.axisymmetric:
+        centre[0] = 0.0
+    return np.asarray(centre)
+
+
+def _resolve(name: str | Path, base: Path | None) -> Path:
+    path = Path(name)
+    return path if path.is_absolute() or base is None else base / path

@@ -1,0 +1,351 @@
+"""Kernels that fit a lattice to surfaces: mark crossings, split edges, keep and improve the shape of cells.
+
+All of them serve triangles and tetrahedra alike. ``value`` is a level set at the vertices: exactly zero on the surface.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from rfasim.jit import kernel
+from rfasim.lattice import EMPTY, find
+from rfasim.mesh_kernels import angle_cosines
+
+
+@kernel
+def mark_vertices(cells, chosen, marked):  # type: ignore[no-untyped-def]
+    """Mark the vertices of the chosen cells."""
+    for i in range(len(chosen)):
+        for k in range(cells.shape[1]):
+            marked[cells[chosen[i], k]] = True
+
+
+@kernel
+def mark_snaps(cells, chosen, value, alpha, snap):  # type: ignore[no-untyped-def]
+    """Mark vertices from which a crossing lies within the fraction ``alpha`` of an edge."""
+    nv = cells.shape[1]
+    for i in range(len(chosen)):
+        c = chosen[i]
+        for j in range(nv):
+            for k in range(j + 1, nv):
+                a, b = cells[c, j], cells[c, k]
+                if value[a] * value[b] < 0.0:
+                    t = value[a] / (value[a] - value[b])
+                    if t < alpha:
+                        snap[a] = True
+                    elif t > 1.0 - alpha:
+                        snap[b] = True
+
+
+@kernel
+def find_spoiled(points, cells, chosen, moved, limit, spoiled):  # type: ignore[no-untyped-def]
+    """Mark the moved vertices of the chosen cells whose smallest sine fell below ``limit``; returns their number."""
+    nv = cells.shape[1]
+    cosines = np.empty(6 if nv == 4 else 3)
+    n = 0
+    for i in range(len(chosen)):
+        c = chosen[i]
+        any_moved = False
+        for k in range(nv):
+            any_moved = any_moved or moved[cells[c, k]]
+        if any_moved and angle_cosines(points, cells[c, 0], cells[c, 1], cells[c, 2], cells[c, nv - 1], cosines) < limit:
+            for k in range(nv):
+                v = cells[c, k]
+                if moved[v] and not spoiled[v]:
+                    spoiled[v] = True
+                    n += 1
+    return n
+
+
+@kernel
+def crossing_edges(cells, chosen, value):  # type: ignore[no-untyped-def]
+    """All edges (n, 2) whose ends have strictly opposite values, each once."""
+    nv = cells.shape[1]
+    table = np.full(1 << 10, EMPTY, dtype=np.uint64)
+    out = np.empty((256, 2), dtype=np.uint32)
+    n = 0
+    for i in range(len(chosen)):
+        c = chosen[i]
+        for j in range(nv):
+            for k in range(j + 1, nv):
+                a, b = cells[c, j], cells[c, k]
+                if value[a] * value[b] < 0.0:
+                    if a > b:
+                        a, b = b, a
+                    key = (np.uint64(a) << np.uint64(32)) | np.uint64(b)
+                    slot = find(table, key)
+                    if table[slot] == key:
+                        continue
+                    table[slot] = key
+                    if n == len(out):
+                        larger = np.empty((2 * n, 2), dtype=np.uint32)
+                        larger[:n] = out
+                        out = larger
+                    out[n, 0], out[n, 1] = a, b
+                    n += 1
+                    if 2 * n > len(table):
+                        old = table
+                        table = np.full(2 * len(old), EMPTY, dtype=np.uint64)
+                        for q in range(len(old)):
+                            if old[q] != EMPTY:
+                                table[find(table, old[q])] = old[q]
+    return out[:n]
+
+
+@kernel
+def split_edges(cells, origin, owner, chosen, edges, rank, first_new):  # type: ignore[no-untyped-def]
+    """Split the chosen cells at the middle vertices ``first_new + e`` of ``edges[e]``.
+
+    Each cell is bisected at its split edges one after the other in the order of ``rank``, which is the same in all
+    cells around an edge or a face, so that neighbours agree whatever the ranks are. Returns the cells with the
+    pieces appended (the first piece takes the place of its parent), with their origin and owner, and the numbers
+    of all the pieces.
+    """
+    nv = cells.shape[1]
+    size = 64
+    while size < 3 * len(edges):
+        size *= 2
+    table = np.full(size, EMPTY, dtype=np.uint64)
+    edge_of = np.empty(size, dtype=np.int64)
+    for e in range(len(edges)):
+        key = (np.uint64(edges[e, 0]) << np.uint64(32)) | np.uint64(edges[e, 1])
+        slot = find(table, key)
+        table[slot] = key
+        edge_of[slot] = e
+    is_end = np.zeros(first_new, dtype=np.bool_)
+    for e in range(len(edges)):
+        is_end[edges[e, 0]] = True
+        is_end[edges[e, 1]] = True
+    room = 2 * len(chosen) + 64
+    m = len(cells)
+    new_cells = np.empty((m + room, nv), dtype=np.uint32)
+    new_origin = np.empty(m + room, dtype=np.uint32)
+    new_owner = np.empty(m + room, dtype=np.int32)
+    new_cells[:m] = cells
+    new_origin[:m] = origin
+    new_owner[:m] = owner
+    pieces = np.empty(room + len(chosen) + 64, dtype=np.int64)
+    n_pieces = 0
+    cut = np.empty(6, dtype=np.int64)
+    part = np.empty((64, 4), dtype=np.uint32)
+    for i in range(len(chosen)):
+        c = chosen[i]
+        n_cut = 0
+        for j in range(nv):
+            if not is_end[cells[c, j]]:
+                continue
+            for k in range(j + 1, nv):
+                if not is_end[cells[c, k]]:
+                    continue
+                a, b = cells[c, j], cells[c, k]
+                if a > b:
+                    a, b = b, a
+                key = (np.uint64(a) << np.uint64(32)) | np.uint64(b)
+                slot = find(table, key)
+                if table[slot] == key:
+                    cut[n_cut] = edge_of[slot]
+                    n_cut += 1
+        if n_cut == 0:
+            continue
+        for j in range(1, n_cut):  # insertion sort by rank
+            e = cut[j]
+            k = j
+            while k > 0 and rank[cut[k - 1]] > rank[e]:
+                cut[k] = cut[k - 1]
+                k -= 1
+            cut[k] = e
+        for k in range(nv):
+            part[0, k] = cells[c, k]
+        n_part = 1
+        for j in range(n_cut):
+            a, b = edges[cut[j], 0], edges[cut[j], 1]
+            middle = np.uint32(first_new + cut[j])
+            for q in range(n_part):
+                at_a, at_b = -1, -1
+                for k in range(nv):
+                    if part[q, k] == a:
+                        at_a = k
+                    elif part[q, k] == b:
+                        at_b = k
+                if at_a >= 0 and at_b >= 0:
+                    for k in range(nv):
+                        part[n_part, k] = part[q, k]
+                    part[q, at_b] = middle
+                    part[n_part, at_a] = middle
+                    n_part += 1
+        if m + n_part > len(new_cells):
+            longer = len(new_cells) * 3 // 2 + 64
+            more_cells = np.empty((longer, nv), dtype=np.uint32)
+            more_origin = np.empty(longer, dtype=np.uint32)
+            more_owner = np.empty(longer, dtype=np.int32)
+            more_cells[:m] = new_cells[:m]
+            more_origin[:m] = new_origin[:m]
+            more_owner[:m] = new_owner[:m]
+            new_cells, new_origin, new_owner = more_cells, more_origin, more_owner
+        if n_pieces + n_part > len(pieces):
+            more_pieces = np.empty(2 * len(pieces) + 64, dtype=np.int64)
+            more_pieces[:n_pieces] = pieces[:n_pieces]
+            pieces = more_pieces
+        for q in range(n_part):
+            at = c if q == 0 else m
+            for k in range(nv):
+                new_cells[at, k] = part[q, k]
+            new_origin[at] = origin[c]
+            new_owner[at] = owner[c]
+            pieces[n_pieces] = at
+            n_pieces += 1
+            if q > 0:
+                m += 1
+    return new_cells[:m], new_origin[:m], new_owner[:m], pieces[:n_pieces]
+
+
+@kernel
+def sides(cells, chosen, value, out):  # type: ignore[no-untyped-def]
+    """Side of each chosen cell: 1 outside, -1 inside, 0 when all its vertices are on the surface."""
+    for i in range(len(chosen)):
+        out[i] = 0
+        for k in range(cells.shape[1]):
+            v = value[cells[chosen[i], k]]
+            if v != 0.0:
+                out[i] = 1 if v > 0.0 else -1
+                break
+
+
+@kernel
+def cells_around(cells, wanted):  # type: ignore[no-untyped-def]
+    """Cells around the wanted vertices: start (n_wanted + 1,), cell numbers, and each vertex's row (-1: not wanted)."""
+    row = np.full(len(wanted), -1, dtype=np.int64)
+    n = 0
+    for v in range(len(wanted)):
+        if wanted[v]:
+            row[v] = n
+            n += 1
+    start = np.zeros(n + 1, dtype=np.int64)
+    for i in range(len(cells)):
+        for k in range(cells.shape[1]):
+            r = row[cells[i, k]]
+            if r >= 0:
+                start[r + 1] += 1
+    for r in range(n):
+        start[r + 1] += start[r]
+    fill = start[:n].copy()
+    ring = np.empty(start[n], dtype=np.int64)
+    for i in range(len(cells)):
+        for k in range(cells.shape[1]):
+            r = row[cells[i, k]]
+            if r >= 0:
+                ring[fill[r]] = i
+                fill[r] += 1
+    return start, ring, row
+
+
+@kernel
+def bad_cells(points, cells, limit, sine):  # type: ignore[no-untyped-def]
+    """Smallest sine of each cell's angles into ``sine``; returns how many are below ``limit``."""
+    nv = cells.shape[1]
+    cosines = np.empty(6 if nv == 4 else 3)
+    n = 0
+    for i in range(len(cells)):
+        sine[i] = angle_cosines(points, cells[i, 0], cells[i, 1], cells[i, 2], cells[i, nv - 1], cosines)
+        if sine[i] < limit:
+            n += 1
+    return n
+
+
+@kernel
+def ring_quality(points, cells, ring, first, last, floor, cosines):  # type: ignore[no-untyped-def]
+    """Smallest sine in a vertex's ring of cells; stops as soon as it falls to ``floor`` or below."""
+    nv = cells.shape[1]
+    worst = 2.0
+    for q in range(first, last):
+        c = ring[q]
+        s = angle_cosines(points, cells[c, 0], cells[c, 1], cells[c, 2], cells[c, nv - 1], cosines)
+        if s < worst:
+            worst = s
+            if worst <= floor:
+                break
+    return worst
+
+
+@kernel
+def improve_vertices(points, cells, vertices, start, ring, row, freedom, goal, steps):  # type: ignore[no-untyped-def]
+    """Move each vertex by pattern search so that the smallest sine of its ring grows.
+
+    ``freedom`` (n, dim, dim) projects a step onto the directions the vertex may take (identity: free, tangent
+    plane: on a surface). The search halves its step ``steps`` times and stops above ``goal``.
+    """
+    dim = points.shape[1]
+    cosines = np.empty(6 if dim == 3 else 3)
+    base = np.empty(dim)
+    trial = np.empty(dim)
+    n_directions = 14 if dim == 3 else 8
+    for i in range(len(vertices)):
+        v = vertices[i]
+        r = row[v]
+        first, last = start[r], start[r + 1]
+        best = ring_quality(points, cells, ring, first, last, -1.0, cosines)
+        if best >= goal:
+            continue
+        nearest = np.inf
+        for q in range(first, last):
+            for k in range(dim + 1):
+                w = cells[ring[q], k]
+                if w != v:
+                    d = 0.0
+                    for x in range(dim):
+                        d += (points[w, x] - points[v, x]) ** 2
+                    nearest = min(nearest, d)
+        step = 0.35 * np.sqrt(nearest)
+        for _ in range(steps):
+            moved = True
+            tries = 0
+            while moved and best < goal and tries < 4:
+                moved = False
+                tries += 1
+                for x in range(dim):
+                    base[x] = points[v, x]
+                chosen = -1
+                for direction in range(n_directions):
+                    size = 0.0
+                    for x in range(dim):
+                        trial[x] = 0.0
+                        for y in range(dim):
+                            if direction < 2 * dim:
+                                d = (1.0 if direction & 1 else -1.0) if direction >> 1 == y else 0.0
+                            else:
+                                d = 1.0 if ((direction - 2 * dim) >> y) & 1 else -1.0
+                                d *= 0.57735 if dim == 3 else 0.70711
+                            trial[x] += freedom[i, x, y] * d
+                        size += trial[x] * trial[x]
+                    if size < 0.04:
+                        continue
+                    for x in range(dim):
+                        points[v, x] = base[x] + step * trial[x]
+                    s = ring_quality(points, cells, ring, first, last, best, cosines)
+                    if s > best + 1e-6:
+                        best = s
+                        chosen = direction
+                        for x in range(dim):
+                            base[x] += 0.0
+                        for x in range(dim):
+                            trial[x] = points[v, x]
+                        # keep going from the old base; remember the best position in cosines' companion below
+                        for x in range(dim):
+                            freedom[i, x, x] += 0.0
+                    for x in range(dim):
+                        points[v, x] = base[x]
+                if chosen >= 0:
+                    size = 0.0
+                    for x in range(dim):
+                        trial[x] = 0.0
+                        for y in range(dim):
+                            if chosen < 2 * dim:
+                                d = (1.0 if chosen & 1 else -1.0) if chosen >> 1 == y else 0.0
+                            else:
+                                d = 1.0 if ((chosen - 2 * dim) >> y) & 1 else -1.0
+                                d *= 0.57735 if dim == 3 else 0.70711
+                            trial[x] += freedom[i, x, y] * d
+                    for x in range(dim):
+                        points[v, x] = base[x] + step * trial[x]
+                    moved = True
+            step *= 0.5

@@ -1,0 +1,159 @@
+"""The plane that a section picture shows: mirrored half plane, or a cut along the first electrode's axis."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rfasim.slicing import Floats, Indices, chains, cut, outline
+
+if TYPE_CHECKING:
+    from rfasim.result import Result
+
+VESSEL_WORDS = ("vessel", "vein", "portal", "artery", "blood", "lumen", "vena")
+
+
+@dataclass(frozen=True)
+class Section:
+    """A triangulated plane. Points in mm: first coordinate across the needle, second along it, tip at the bottom.
+
+    ``sample`` takes nodal values to the section's points. ``device`` and ``insulation`` are lines
+    (n, 2) in mm; ``parts`` are outlines (segments (n, 2, 2)) and triangles of tumour and vessels.
+    """
+
+    points: Floats
+    triangles: Indices
+    sample: Callable[[NDArray[Any]], Floats]
+    device: list[Floats]
+    insulation: list[Floats]
+    metal: NDArray[np.bool_]
+    parts: dict[str, tuple[Floats, NDArray[np.bool_]]] = field(default_factory=dict)
+
+
+def parts_of_cells(result: Result) -> dict[str, NDArray[np.bool_]]:
+    """Which cells are ``tumour``, ``vessels`` or the electrodes' ``metal``, from regions and tissue names."""
+    mesh = result.mesh
+    named = [(mesh.regions, list(mesh.region_names))]
+    if "tissue" in result.cell_data and "tissues" in result.meta:
+        named.append((result.cell_data["tissue"], list(result.meta["tissues"])))
+    parts = {name: np.zeros(mesh.n_cells, dtype=np.bool_) for name in ("tumour", "vessels", "metal")}
+    for numbers, names in named:
+        for number, name in enumerate(names):
+            lower = name.lower()
+            if lower.startswith("electrodes["):
+                parts["metal"] |= numbers == number
+            elif "tumour" in lower or "tumor" in lower:
+                parts["tumour"] |= numbers == number
+            elif any(word in lower for word in VESSEL_WORDS):
+                parts["vessels"] |= numbers == number
+    return {name: chosen for name, chosen in parts.items() if chosen.any()}
+
+
+def electrode_axis(result: Result) -> tuple[Floats, Floats]:
+    """A point on the first electrode (3-D, m) and the unit direction it was pushed in."""
+    electrodes = result.meta.get("electrodes") or []
+    if electrodes and {"tip", "direction"} <= electrodes[0].keys():
+        direction = np.asarray(electrodes[0]["direction"], dtype=np.float64)
+        return np.asarray(electrodes[0]["tip"], dtype=np.float64), direction / np.linalg.norm(direction)
+    # a mesh from elsewhere: the contact's long axis, pointing away from the outer end of the device
+    mesh = result.mesh
+    contact = [f for name, f in mesh.facets.items() if name.startswith("electrodes[") and "contact" in name]
+    points = mesh.points[np.unique(np.concatenate(contact))] if contact else mesh.points
+    centre = points.mean(axis=0)
+    direction = np.linalg.svd(points - centre, full_matrices=False)[2][0]
+    return centre, direction if direction[-1] < 0 else -direction
+
+
+def _across(result: Result, origin: Floats, axis: Floats) -> Floats:
+    """A unit vector normal to ``axis``, towards the second electrode, tumour or nearest vessel if there is one."""
+    mesh, meta = result.mesh, result.meta.get("electrodes") or []
+    candidates = [np.asarray(other["tip"], dtype=np.float64) for other in meta[1:] if "tip" in other]
+    parts = parts_of_cells(result)
+    for name in ("tumour", "vessels"):
+        if name in parts:
+            centres = mesh.points[mesh.cells[parts[name]]].mean(axis=1)
+            if name == "tumour":
+                candidates.append(centres.mean(axis=0))
+            else:
+                middle = origin - 0.01 * axis
+                candidates.append(centres[np.linalg.norm(centres - middle, axis=1).argmin()])
+    for candidate in [*(c - origin for c in candidates), np.eye(3)[0], np.eye(3)[1]]:
+        across = candidate - (candidate @ axis) * axis
+        if np.linalg.norm(across) > 1.5e-3:
+            return np.asarray(across / np.linalg.norm(across))
+    raise AssertionError("one of two unit vectors is not along the axis")
+
+
+def section_of(result: Result) -> Section:
+    """The section of ``result`` through its first electrode."""
+    return _mirrored(result) if result.mesh.axisymmetric else _plane(result)
+
+
+def _mirrored(result: Result) -> Section:
+    mesh = result.mesh
+    n = mesh.n_nodes
+    on_axis = mesh.points[:, 0] <= 1e-12
+    other = np.where(on_axis, np.arange(n), np.cumsum(~on_axis) - 1 + n)  # a node's mirror image
+    points = np.concatenate([mesh.points, mesh.points[~on_axis] * [-1.0, 1.0]]) * 1e3
+    cells = mesh.cells.astype(np.int64)
+    triangles = np.concatenate([cells, other[cells][:, ::-1]])
+    origin = np.concatenate([np.arange(n), np.flatnonzero(~on_axis)])
+    parts = parts_of_cells(result)
+    outlines = {}
+    for name, chosen in parts.items():
+        both = np.concatenate([chosen, chosen])
+        outlines[name] = (points[outline(triangles, both)], both)
+
+    def lines(ending: str) -> list[Floats]:
+        found = [points[line] for line in chains(_device_facets(result, ending))]
+        return [half * [sign, 1.0] for half in found for sign in (1.0, -1.0)]
+
+    metal = np.concatenate([parts["metal"]] * 2) if "metal" in parts else np.zeros(2 * mesh.n_cells, np.bool_)
+    outlines.pop("metal", None)
+    return Section(
+        points, triangles, lambda nodal: np.asarray(nodal, dtype=np.float64)[origin],
+        lines(""), lines(".insulation"), metal, outlines,
+    )  # fmt: skip
+
+
+def _device_facets(result: Result, ending: str) -> Indices:
+    facets = [
+        f for name, f in result.mesh.facets.items() if name.startswith("electrodes[") and name.endswith(ending)
+    ]
+    dim = result.mesh.points.shape[1]
+    return np.concatenate([np.zeros((0, dim)), *facets]).astype(np.int64)
+
+
+def _plane(result: Result) -> Section:
+    mesh = result.mesh
+    origin, axis = electrode_axis(result)
+    across = _across(result, origin, axis)
+    normal = np.cross(across, axis)
+    level = (mesh.points - origin) @ normal
+    level[np.abs(level) < 1e-9] = 0.0  # nodes that are meant to lie in the plane
+    frame = 1e3 * np.stack([across, -axis], axis=1)
+
+    slice_ = cut(mesh.cells, level)
+    points = slice_.values((mesh.points - origin) @ frame)
+    outlines, metal = {}, np.zeros(len(slice_.pieces), dtype=np.bool_)
+    for name, chosen in parts_of_cells(result).items():
+        if name == "metal":
+            metal = chosen[slice_.parents]
+        elif chosen[slice_.parents].any():
+            outlines[name] = (
+                points[outline(slice_.pieces, chosen[slice_.parents])], chosen[slice_.parents]
+            )  # fmt: skip
+
+    def lines(ending: str) -> list[Floats]:
+        facets = _device_facets(result, ending)
+        if len(facets) == 0:
+            return []
+        edge = cut(facets, level)
+        where = edge.values((mesh.points - origin) @ frame)
+        return [where[line] for line in chains(edge.pieces)]
+
+    return Section(points, slice_.pieces, slice_.values, lines(""), lines(".insulation"), metal, outlines)

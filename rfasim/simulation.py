@@ -1,0 +1,462 @@
+"""The coupled loop: generator, potential, heat, cell death; one frame after each accepted step.
+
+    for frame in Simulation(case).frames(): ...
+
+A step goes: expected end temperature (extrapolated) -> admittivity -> potential and admittance -> operating point of the
+generator -> Joule heat -> one TR-BDF2 step of the bioheat equation -> damage -> ledger. Potential and heat are coupled
+through the extrapolation, whose error is second order in the step and is watched along with the step's own error.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from rfasim.damage import MODELS, Arrhenius, Damage
+from rfasim.domain import Domain, build_domain
+from rfasim.electric import FarField, Potential
+from rfasim.errors import RunError
+from rfasim.frame import Frame
+from rfasim.generator import Reading, operate
+from rfasim.heat import Boiling, HeatState, HeatTerm, Joule, Metabolism, Perfusion, Storage, SurfaceExchange
+from rfasim.solver import kernels, surface
+from rfasim.solver.level_set import volume_above
+from rfasim.solver.linear import NotConverged, System
+from rfasim.solver.space import Array
+from rfasim.solver.stepping import GAMMA, WEIGHTS, Flow, Stepper, next_step
+from rfasim.tissues import Constant
+
+if TYPE_CHECKING:
+    from rfasim.case import Case
+
+ACCOUNTS = ("electrical", "metabolic", "stored", "latent", "perfusion", "vessels", "coolant", "boundary")
+
+# A step may change the water content of a node by this much more or less than was expected.
+WATER_TOLERANCE = 0.05
+# The expected end temperature may miss by this many time tolerances: it enters only through the conductivity.
+GUESS_TOLERANCE = 4.0
+# Roll-off is located to this share of the tolerance on the impedance threshold's time [s].
+ROLL_OFF_RESOLUTION = 0.1
+
+
+@dataclass
+class Moment:
+    """Everything that drives the tissue at one moment: the reading and each term's reaction and source."""
+
+    reading: Reading
+    potential: Array
+    beyond: float  # W dissipated beyond the domain
+    reactions: list[Array | None]
+    sources: list[Array]
+    flow: Flow
+
+
+@dataclass
+class State:
+    """All that changes during a run."""
+
+    time: float
+    temperature: Array
+    enthalpy: Array
+    gone: Array  # share of the water that has left for good
+    most_lost: Array  # largest share that was steam at one time
+    damage: Damage
+    step: float  # size to try next
+    past: list[tuple[float, Array]] = field(default_factory=list)  # (time, temperature), newest last
+    energy: dict[str, float] = field(default_factory=lambda: dict.fromkeys(ACCOUNTS, 0.0))
+    lowest_impedance: float = np.inf
+    roll_off_time: float | None = None
+    steps: int = 0
+    rejected: int = 0
+    newton: int = 0
+
+
+class Simulation:
+    """A case, meshed and ready to run. ``base`` is the folder that file names in the case are relative to."""
+
+    def __init__(self, case: Case, base: Path | None = None, domain: Domain | None = None) -> None:
+        self.case = case
+        self.domain = build_domain(case, base) if domain is None else domain
+        d, space = self.domain, self.domain.space
+        self.mesh, self.space = d.mesh, space
+        omega = case.frequency
+        self.is_complex = case.electric.admittivity == "complex"
+        y = np.array([tissue.admittivity(omega) for tissue in d.tissues])
+        self.admittivity_37 = y if self.is_complex else y.real.copy()
+        self.admittivity_37[[k for k in range(len(y)) if not d.conducts[d.cell_tissue == k].any()]] = 0.0
+        b = case.boiling
+        self.boiling = Boiling(b.start, b.end, b.latent_heat, b.returning_fraction, b.enabled)
+        self.storage = Storage(space, d.cell_tissue, d.tissues, self.boiling)
+        self._prepare_potential()
+        self._prepare_heat()
+        in_tissue = np.zeros(space.n_nodes, bool)
+        in_tissue[np.unique(space.cells[d.conducts])] = True
+        self.tissue_nodes = np.flatnonzero(in_tissue)
+        self.probes = _Probes(case, d)
+        self.state = self._start()
+
+    # ------------------------------------------------------------------------------------------- preparation
+
+    def _prepare_potential(self) -> None:
+        d, space, case = self.domain, self.space, self.case
+        conducting = np.zeros(space.n_nodes, bool)
+        conducting[np.unique(space.cells[d.conducts])] = True
+        far = None
+        if len(d.far_electric):
+            far = FarField(
+                nodes=d.far_electric,
+                factor=surface.far_field_factor(space.points, d.far_electric, d.source_centre),
+                cells=surface.facet_cells(space.cells, d.far_electric, d.conducts),
+            )
+        self.potential = Potential(
+            space, d.contacts, d.ground, np.flatnonzero(~conducting), far, is_complex=self.is_complex,
+            tolerance=case.solver.potential_tolerance, threads=case.solver.threads,
+        )  # fmt: skip
+        self.metal_of_port = self._metal_nodes()
+
+    def _metal_nodes(self) -> list[Array]:
+        """Nodes inside metal, for showing its potential: those of electrode k belong to port k."""
+        d = self.domain
+        out = []
+        for name in d.contact_names:
+            region = name.rsplit(".", 1)[0] + ".metal"
+            inside = np.zeros(0, np.int64)
+            if region in d.mesh.region_names:
+                inside = np.unique(d.mesh.cells[d.mesh.regions == d.mesh.region_names.index(region)])
+                inside = np.setdiff1d(inside, np.unique(d.mesh.cells[d.conducts]))
+            out.append(inside)
+        return out
+
+    def _prepare_heat(self) -> None:
+        d, space, case = self.domain, self.space, self.case
+        blood = case.blood
+        exchange = np.zeros(space.n_nodes)
+        metabolic = np.zeros(space.n_nodes)
+        for index, tissue in enumerate(d.tissues):
+            volume = space.node_volumes(d.cell_tissue == index)
+            exchange += volume * tissue.perfusion * blood.density * blood.heat_capacity
+            metabolic += volume * tissue.metabolic_heat
+        terms: list[HeatTerm] = [Joule()]
+        if exchange.any():
+            terms.append(Perfusion(exchange, blood.temperature))
+        if metabolic.any():
+            terms.append(Metabolism(metabolic))
+        for index, device in enumerate(case.electrodes):
+            if device.thermal.kind == "coolant":
+                facets = d.mesh.facets[f"electrodes[{index}].contact"]
+                area = surface.nodal_area(space.points, facets)
+                terms.append(SurfaceExchange(device.thermal.h * area, device.thermal.temperature, "coolant"))
+        if len(d.far_thermal):
+            terms.append(SurfaceExchange(self._far_exchange(), case.body_temperature, "boundary"))
+        self.terms = tuple(terms)
+        held = np.zeros(space.n_nodes, bool)
+        for _, nodes, _ in d.held:
+            held[nodes] = True
+        self.heat_system = System(space, held)
+        self.stepper = Stepper(
+            space, self.heat_system, (self.boiling.start, self.boiling.end) if self.boiling.enabled else (),
+            0.02 * case.time.tolerance, case.solver.heat_tolerance,
+        )  # fmt: skip
+        self.k_37 = np.array([tissue.thermal_conductivity for tissue in d.tissues])
+        self.fixed_conduction: Array | None = None
+        if all(isinstance(tissue.thermal_conductivity_law, Constant) for tissue in d.tissues):
+            self.fixed_conduction = space.assemble(self.k_37[d.cell_tissue], threads=case.solver.threads)
+
+    def _far_exchange(self) -> Array:
+        """Heat leaves an outer facet as from a compact source in unbounded (perfused) tissue: k (1/r + m)."""
+        d, space, blood = self.domain, self.space, self.case.blood
+        facets = d.far_thermal
+        cells = surface.facet_cells(space.cells, facets)
+        factor = surface.far_field_factor(space.points, facets, d.source_centre)
+        shares, _ = surface.facet_measures(space.points, facets)
+        k = np.array([t.thermal_conductivity for t in d.tissues])[d.cell_tissue[cells]]
+        w = np.array([t.perfusion for t in d.tissues])[d.cell_tissue[cells]]
+        m = np.sqrt(w * blood.density * blood.heat_capacity / k)
+        values = k[:, None] * (factor + m[:, None] * shares)
+        return np.bincount(facets.ravel(), values.ravel(), space.n_nodes)
+
+    def _start(self) -> State:
+        case, n = self.case, self.space.n_nodes
+        T = np.full(n, case.body_temperature if case.initial_temperature is None else case.initial_temperature)
+        for _, nodes, temperature in self.domain.held:
+            T[nodes] = temperature
+        gone = np.zeros(n)
+        H, _ = self.storage.enthalpy(T, gone)
+        self.initial_enthalpy = H.copy()
+        return State(0.0, T, H, gone, gone.copy(), Damage.start(n), case.time.first_step)
+
+    # ------------------------------------------------------------------------------------------ laws at nodes
+
+    def admittivity(self, T: Array, water_lost: Array, omega: Array) -> Array:
+        """Admittivity of each cell [S/m]: mean over its vertices of the tissue's laws there.
+
+        A drying front inside a cell thus counts by how much of the cell it has passed.
+        """
+        d = self.domain
+        table = np.empty((len(d.tissues), self.space.n_nodes))
+        coagulated = None
+        for k, tissue in enumerate(d.tissues):
+            table[k] = tissue.conductivity_law.factor(T)
+            if self.boiling.enabled:
+                table[k] *= tissue.water_law.factor(water_lost)
+            if tissue.coagulation_gain > 0:
+                coagulated = 1.0 - np.exp(-omega) if coagulated is None else coagulated
+                table[k] *= 1.0 + tissue.coagulation_gain * coagulated
+        factor = np.empty(self.space.n_cells)
+        kernels.cell_mean(self.space.cells, d.cell_tissue, table, factor)
+        return np.asarray(self.admittivity_37[d.cell_tissue] * factor)
+
+    def conduction(self, T: Array) -> Array:
+        """Thermal edge conductances [W/K]."""
+        if self.fixed_conduction is not None:
+            return self.fixed_conduction
+        d = self.domain
+        table = np.stack([tissue.thermal_conductivity_law.factor(T) for tissue in d.tissues])
+        factor = np.empty(self.space.n_cells)
+        kernels.cell_mean(self.space.cells, d.cell_tissue, table, factor)
+        return self.space.assemble(self.k_37[d.cell_tissue] * factor, threads=self.case.solver.threads)
+
+    def perfusion_open(self, T0: Array, T1: Array, dt: float) -> Array:
+        """Share of the vessels that is still open after a step from T0 to T1: exp(-Omega), or 0/1 by a threshold."""
+        name = self.case.perfusion_stop
+        damage = self.state.damage
+        if name is None:
+            return np.ones_like(T0)
+        if isinstance(MODELS[name], Arrhenius):
+            return np.asarray(np.exp(-damage.predict_omega(name, T0, T1, dt)))
+        return np.where(damage.measure(name) >= 0, 0.0, 1.0)
+
+    def moment(self, time: float, T0: Array, T: Array, dt: float) -> Moment:
+        """What drives the tissue at ``time``, were its temperature ``T`` then (``T0`` a time ``dt`` before)."""
+        state = self.state
+        lost = self.boiling.water_lost(T, state.gone)
+        omega = state.damage.predict_omega("arrhenius_coagulation", T0, T, dt)
+        Y = self.potential.solve(self.admittivity(T, lost, omega), time)
+        quantity, value = self.case.generator.command()
+        reading = operate(quantity, value, self.case.generator.limits, complex(Y[0, 0]), time)
+        voltages = np.full(1, reading.voltage)
+        heat, beyond = self.potential.joule(voltages)
+        # the ports' power is the reference: what the residual left over is spread with the heat
+        total = heat.sum() + beyond
+        if total > 0:
+            heat *= reading.power / total
+            beyond *= reading.power / total
+        heat_state = HeatState(T, heat, self.perfusion_open(T0, T, dt))
+        reactions, sources = [], []
+        for term in self.terms:
+            reaction, source = term(heat_state)
+            reactions.append(reaction)
+            sources.append(source)
+        zero = np.zeros_like(T)
+        flow = Flow(
+            self.conduction(T),
+            sum((r for r in reactions if r is not None), zero),
+            sum(sources, zero),
+        )
+        u = self.potential.field(voltages)
+        for port, nodes in enumerate(self.metal_of_port):
+            u[nodes] = voltages[port]
+        return Moment(reading, u, beyond, reactions, sources, flow)
+
+    # --------------------------------------------------------------------------------------------------- loop
+
+    def frames(self) -> Iterator[Frame]:
+        """Run from the present state to the end of the protocol; the first frame is the start itself."""
+        case, s = self.case, self.state
+        duration = case.generator.duration
+        now = self.moment(s.time, s.temperature, s.temperature, 0.0)
+        if s.steps == 0:
+            s.lowest_impedance = abs(now.reading.impedance)
+            yield self._frame(now, 0.0, True)
+        self.now = now
+        while s.time < duration - 1e-9 and not (s.roll_off_time is not None and case.generator.roll_off.stop):
+            yield self._advance(duration)
+
+    def _advance(self, duration: float) -> Frame:
+        """One accepted step."""
+        case, s = self.case, self.state
+        tolerance = case.time.tolerance
+        failure = ""
+        for _ in range(40):
+            h, lands = self._land(min(s.step, case.time.max_step), duration)
+            guess = self._expected(s.time + h)
+            try:
+                end = self.moment(s.time + h, s.temperature, guess, h)
+                step = self.stepper.step(
+                    lambda T: self.storage.enthalpy(T, s.gone), s.temperature, s.enthalpy, h, self.now.flow, end.flow,
+                    guess,
+                )  # fmt: skip
+            except NotConverged as error:
+                failure = str(error)
+                self._retreat(h, 0.25)
+                continue
+            T = step.temperatures[2]
+            lost, expected = self.boiling.water_lost(T, s.gone), self.boiling.water_lost(guess, s.gone)
+            errors = (
+                float(np.abs(step.error).max()) / tolerance,
+                float(np.abs(T - guess).max()) / (GUESS_TOLERANCE * tolerance),
+                float(np.abs(lost - expected).max()) / WATER_TOLERANCE,
+            )
+            error = max(errors)
+            if not np.isfinite(error):
+                failure = "the temperature is not finite"
+                self._retreat(h, 0.25)
+                continue
+            if error > 1.0 and h > case.time.min_step:
+                failure = f"the error stayed {error:.2g} times the tolerance"
+                s.rejected += 1
+                self._retreat(h, min(0.7, next_step(1.0, error)))
+                continue
+            excess = case.generator.roll_off.excess(abs(end.reading.impedance), s.lowest_impedance)
+            if excess >= 0 and s.roll_off_time is None and h > ROLL_OFF_RESOLUTION:
+                self._retreat(h, 0.5)
+                continue
+            if s.steps < 2:
+                error = max(error, 0.1)  # the first extrapolations know nothing yet
+            proposal = next_step(h, error)
+            s.step = proposal if not lands or proposal < h else max(s.step, proposal)
+            return self._accept(h, step, end, excess, lands)
+        where = self.mesh.points[np.argmax(np.abs(self.state.temperature - case.body_temperature))] * 1e3
+        raise RunError(
+            f"the time step fell to {s.step:.1e} s at {s.time:.2f} s: {failure}; hottest near "
+            f"({', '.join(f'{x:.1f}' for x in where)}) mm. Try a coarser time.tolerance or look at the case there."
+        )
+
+    def _retreat(self, h: float, factor: float) -> None:
+        s = self.state
+        s.step = h * factor
+        # fields computed for the refused end must not feed the next extrapolation
+        self.potential.drop_after(s.time)
+        if s.step < 1e-3 * self.case.time.min_step:
+            raise RunError(f"the time step fell below {s.step:.1e} s at {s.time:.2f} s")
+
+    def _land(self, h: float, duration: float) -> tuple[float, bool]:
+        """Shorten ``h`` so that the step ends on, or well before, the next output time."""
+        s = self.state
+        every = self.case.output.frames_every
+        target = min(duration, every * (np.floor(s.time / every + 1e-9) + 1))
+        left = target - s.time
+        if h >= left * (1 - 1e-9):
+            return left, True
+        return (left / 2, True) if h > 0.6 * left else (h, False)
+
+    def _expected(self, time: float) -> Array:
+        """Temperature extrapolated to ``time`` through the last two or three steps."""
+        s = self.state
+        T, t = s.temperature, s.time
+        if not s.past:
+            return T.copy()
+        t1, T1 = s.past[-1]
+        slope = (T - T1) / (t - t1)
+        guess = T + slope * (time - t)
+        if len(s.past) == 2:
+            t0, T0 = s.past[0]
+            second = (slope - (T1 - T0) / (t1 - t0)) / (t - t0)
+            guess += second * (time - t) * (time - t1)
+        for _, nodes, _ in self.domain.held:
+            guess[nodes] = T[nodes]
+        return guess
+
+    def _accept(self, h: float, step: Any, end: Moment, excess: float, lands: bool) -> Frame:
+        s = self.state
+        self._book(h, step, end)
+        T0, T1, T2 = step.temperatures
+        s.damage.advance(T0, T1, GAMMA * h)
+        s.damage.advance(T1, T2, (1 - GAMMA) * h)
+        s.past = [*s.past, (s.time, s.temperature)][-2:]
+        s.time += h
+        every = self.case.output.frames_every
+        at_output = lands and abs(s.time / every - round(s.time / every)) < 1e-9
+        if lands and at_output:
+            s.time = every * round(s.time / every)
+        s.temperature, s.enthalpy = T2, step.enthalpy
+        lost = self.boiling.water_lost(T2, s.gone)
+        s.most_lost = np.maximum(s.most_lost, lost)
+        s.gone = np.maximum(s.gone, (1.0 - self.boiling.returning) * s.most_lost)
+        s.steps += 1
+        s.newton += step.newton
+        s.lowest_impedance = min(s.lowest_impedance, abs(end.reading.impedance))
+        if excess >= 0 and s.roll_off_time is None:
+            s.roll_off_time = s.time
+        self.now = end
+        duration = self.case.generator.duration
+        return self._frame(end, h, at_output or s.time >= duration - 1e-9 or excess >= 0)
+
+    def _book(self, h: float, step: Any, end: Moment) -> None:
+        """Add the step to the ledger, with the formula's own weights."""
+        s, now = self.state, self.now
+        book = s.energy
+        for weight, part, T in zip(WEIGHTS, (0.0, GAMMA, 1.0), step.temperatures, strict=True):
+            for k, term in enumerate(self.terms):
+                power = (1 - part) * now.sources[k].sum() + part * end.sources[k].sum()
+                r0, r1 = now.reactions[k], end.reactions[k]
+                if r0 is not None and r1 is not None:
+                    power -= (1 - part) * (r0 @ T) + part * (r1 @ T)
+                gain = term.ledger in ("electrical", "metabolic")
+                book[term.ledger] += h * weight * (power if gain else -power)
+            beyond = (1 - part) * now.beyond + part * end.beyond
+            book["electrical"] += h * weight * beyond
+            book["boundary"] += h * weight * beyond
+        for account, nodes, _ in self.domain.held:
+            for weight, rate in zip(WEIGHTS, step.rates, strict=True):
+                book[account] += h * weight * float(rate[nodes].sum())
+        lost = self.boiling.water_lost(step.temperatures[2], s.gone)
+        # what is stored is read off the temperatures, so that the imbalance shows what the solvers left over
+        H, _ = self.storage.enthalpy(step.temperatures[2], s.gone)
+        latent = float(self.storage.latent @ lost) if self.boiling.enabled else 0.0
+        book["latent"] = latent
+        book["stored"] = float((H - self.initial_enthalpy).sum()) - latent
+
+    def imbalance(self) -> float:
+        """Energy that the ledger cannot account for [J]."""
+        e = self.state.energy
+        return e["electrical"] + e["metabolic"] - sum(e[a] for a in ACCOUNTS[2:])
+
+    def _frame(self, moment: Moment, h: float, output: bool) -> Frame:
+        s = self.state
+        criterion = self.case.zone.criterion
+        zone = volume_above(
+            self.space.points, self.space.cells, s.damage.measure(criterion), 0.0, self.space.axisymmetric,
+            None if self.domain.conducts.all() else self.domain.conducts,
+        )  # fmt: skip
+        return Frame(
+            time=s.time,
+            step=h,
+            temperature=s.temperature,
+            potential=moment.potential,
+            water_lost=self.boiling.water_lost(s.temperature, s.gone),
+            damage={name: values.copy() for name, values in s.damage.values().items()} if output else s.damage.values(),
+            power=moment.reading.power,
+            voltage=moment.reading.voltage,
+            current=moment.reading.current,
+            impedance=moment.reading.impedance,
+            max_temperature=float(s.temperature[self.tissue_nodes].max()),
+            zone_volume=float(zone),
+            energy={**s.energy, "imbalance": self.imbalance()},
+            probes=self.probes(s.temperature),
+            output=output,
+            rolled_off=s.roll_off_time is not None,
+            limited_by=moment.reading.limited_by,
+        )
+
+
+class _Probes:
+    """Temperatures at stated points, by linear interpolation in the cell that holds each."""
+
+    def __init__(self, case: Case, domain: Domain) -> None:
+        self.names = [probe.name for probe in case.probes]
+        self.nodes = np.zeros((len(self.names), domain.mesh.dim + 1), np.int64)
+        self.weights = np.zeros(self.nodes.shape)
+        for k, probe in enumerate(case.probes):
+            x = np.array(probe.at, dtype=float)
+            if domain.mesh.axisymmetric:
+                x = np.array([np.hypot(x[0], x[1]), x[2]])
+            self.nodes[k], self.weights[k] = domain.mesh.locate(x, f"probes[{k}].at")
+
+    def __call__(self, T: Array) -> dict[str, float]:
+        values = (self.weights * T[self.nodes]).sum(axis=1)
+        return {name: float(value) for name, value in zip(self.names, values, strict=True)}

@@ -1,0 +1,117 @@
+"""Exact cuts through a mesh of simplices: planes, isosurfaces and outlines for pictures.
+
+A nodal field is linear in a simplex, so its zero set is a polygon there: a segment in a triangle, a triangle or a
+quadrilateral in a tetrahedron (marching simplices). Cut points are shared between neighbours, so the pieces join.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+Indices = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Cut:
+    """The zero set of a nodal field: point i lies on the mesh edge ``ends[i]``, a fraction ``weights[i]`` along it.
+
+    ``pieces`` (n, dim) are segments or triangles of these points, ``parents`` (n,) the simplices they lie in.
+    """
+
+    ends: Indices
+    weights: Floats
+    pieces: Indices
+    parents: Indices
+
+    def values(self, nodal: NDArray[Any]) -> NDArray[np.float64]:
+        """A nodal field, or the nodes' coordinates ``(n_nodes, dim)``, at the cut's points."""
+        a, b = nodal[self.ends[:, 0]], nodal[self.ends[:, 1]]
+        w = self.weights.reshape(-1, *[1] * (nodal.ndim - 1))
+        return np.asarray(a + w * (b - a), dtype=np.float64)
+
+
+def cut(simplices: NDArray[Any], level: NDArray[Any]) -> Cut:
+    """Where the nodal field ``level`` is zero in ``simplices`` (triangles (n, 3) or tetrahedra (n, 4)).
+
+    A simplex with a whole facet at zero contributes that facet once, from its negative side.
+    """
+    simplices = np.asarray(simplices, dtype=np.int64)
+    level = np.asarray(level, dtype=np.float64)
+    inside = (level >= 0.0)[simplices]
+    n_inside = inside.sum(axis=1)
+    found: list[tuple[Indices, Indices]] = []  # (cut edges of each piece (n, dim, 2), parents)
+    corners = simplices.shape[1]
+    crossed = np.flatnonzero((n_inside > 0) & (n_inside < corners))
+    # corners in the order inside first; a stable order keeps neighbours' diagonals apart but both are valid
+    order = np.argsort(~inside[crossed], axis=1, kind="stable")
+    nodes, count = np.take_along_axis(simplices[crossed], order, axis=1), n_inside[crossed]
+    for k in range(1, corners):
+        some = count == k
+        corner, parents = nodes[some], crossed[some]
+        pairs = [(i, o) for i in range(k) for o in range(k, corners)]
+        if corners == 4 and k == 2:  # a quadrilateral 0-1-3-2 as two triangles
+            fans = [[pairs[0], pairs[1], pairs[3]], [pairs[0], pairs[3], pairs[2]]]
+        else:
+            fans = [pairs]
+        found += [(np.stack([corner[:, pair] for pair in fan], axis=1), parents) for fan in fans]
+    edges = np.concatenate([piece for piece, _ in found]).reshape(-1, 2)
+    parents = np.concatenate([parent for _, parent in found])
+    edges.sort(axis=1)
+    a, b = level[edges[:, 0]], level[edges[:, 1]]
+    with np.errstate(invalid="ignore", divide="ignore"):
+        weights = a / (a - b)
+    # a cut exactly at a node is one point, whichever edge it was found on
+    edges = np.where((weights == 0.0)[:, None], edges[:, :1], np.where((weights == 1.0)[:, None], edges[:, 1:], edges))
+    key = edges[:, 0] * (len(level) + 1) + edges[:, 1]
+    _, first, new = np.unique(key, return_index=True, return_inverse=True)
+    pieces = new.reshape(-1, corners - 1)
+    proper = np.all(np.diff(np.sort(pieces, axis=1), axis=1) > 0, axis=1)
+    return Cut(edges[first], np.where(edges[first, 0] == edges[first, 1], 0.0, weights[first]),
+               pieces[proper].astype(np.int64), parents[proper])  # fmt: skip
+
+
+def chains(segments: NDArray[Any]) -> list[Indices]:
+    """``segments`` (n, 2) joined end to end into lines of point indices; a closed line ends where it starts."""
+    neighbours: dict[int, list[int]] = {}
+    for a, b in segments.tolist():
+        neighbours.setdefault(a, []).append(b)
+        neighbours.setdefault(b, []).append(a)
+    lines = []
+    ends = [point for point, others in neighbours.items() if len(others) % 2]
+    for start in [*ends, *neighbours]:
+        while neighbours[start]:
+            line = [start]
+            while neighbours[line[-1]]:
+                here = line[-1]
+                there = neighbours[here].pop()
+                neighbours[there].remove(here)
+                line.append(there)
+                if there == start:
+                    break
+            lines.append(np.array(line, dtype=np.int64))
+    return lines
+
+
+def outline(triangles: NDArray[Any], chosen: NDArray[np.bool_]) -> Indices:
+    """Edges (n, 2) between ``chosen`` triangles and the others; where the mesh ends there is none."""
+    edges = np.sort(np.concatenate([triangles[:, [0, 1]], triangles[:, [1, 2]], triangles[:, [2, 0]]]), axis=1)
+    unique, of = np.unique(edges, axis=0, return_inverse=True)
+    count = np.bincount(of.ravel(), minlength=len(unique))
+    n_chosen = np.bincount(of.ravel(), weights=np.tile(chosen, 3), minlength=len(unique))
+    return np.asarray(unique[(count == 2) & (n_chosen == 1)], dtype=np.int64)
+
+
+def revolve(profile: Floats, segments: NDArray[Any], n: int = 96) -> tuple[Floats, Indices]:
+    """The surface that ``segments`` (k, 2) of ``profile`` points (r, z) sweep around the z axis: points, triangles."""
+    angle = 2.0 * np.pi * np.arange(n) / n
+    r, z = profile[:, 0, None], profile[:, 1, None]
+    points = np.stack([r * np.cos(angle), r * np.sin(angle), np.broadcast_to(z, (len(profile), n))], axis=-1)
+    i, j = np.arange(n), (np.arange(n) + 1) % n
+    a, b = segments[:, 0, None] * n, segments[:, 1, None] * n
+    quads = np.stack([a + i, a + j, b + j, b + i], axis=-1).reshape(-1, 4)
+    return points.reshape(-1, 3), np.concatenate([quads[:, [0, 1, 2]], quads[:, [0, 2, 3]]]).astype(np.int64)
