@@ -117,7 +117,7 @@ class Storage:
     def __init__(self, space: Space, cell_tissue: Array, tissues: Sequence[Tissue], boiling: Boiling) -> None:
         self.boiling = boiling
         self.linear = np.zeros(space.n_nodes)  # J/K of tissues with constant heat capacity
-        self.varying: list[tuple[Tissue, Array, Array]] = []
+        self.varying: list[tuple[Tissue, Array]] = []  # and J/K of the others
         self.water_mass = np.zeros(space.n_nodes)  # kg
         for index, tissue in enumerate(tissues):
             mask = cell_tissue == index
@@ -128,19 +128,27 @@ class Storage:
             if isinstance(tissue.heat_capacity_law, Constant):
                 self.linear += capacity
             else:
-                nodes = np.flatnonzero(volume)
-                self.varying.append((tissue, nodes, capacity[nodes]))
+                self.varying.append((tissue, capacity))
             self.water_mass += volume * tissue.water
         self.latent = self.water_mass * boiling.latent_heat  # J per node
         self.water_capacity = self.water_mass * WATER_HEAT  # J/K per node
 
-    def enthalpy(self, T: Array, gone: Array) -> tuple[Array, Array]:
-        """``H`` [J] and ``dH/dT`` [J/K] of each node."""
-        H = self.linear * (T - 37.0)
-        slope = self.linear.copy()
-        for tissue, nodes, capacity in self.varying:
-            H[nodes] += capacity * tissue.heat_capacity_law.integral(T[nodes])
-            slope[nodes] += capacity * tissue.heat_capacity_law.factor(T[nodes])
+    @property
+    def kinks(self) -> tuple[float, ...]:
+        """Temperatures where the slope of H jumps [degC]."""
+        return (self.boiling.start, self.boiling.end) if self.boiling.enabled else ()
+
+    def enthalpy(self, T: Array, gone: Array, nodes: Array | None = None) -> tuple[Array, Array]:
+        """``H`` [J] and ``dH/dT`` [J/K] of each node, or of the listed ``nodes`` (``T``, ``gone`` are theirs)."""
+        linear, latent, water = self.linear, self.latent, self.water_capacity
+        if nodes is not None:
+            linear, latent, water = linear[nodes], latent[nodes], water[nodes]
+        H = linear * (T - 37.0)
+        slope = linear.copy()
+        for tissue, capacity in self.varying:
+            own = capacity if nodes is None else capacity[nodes]
+            H += own * tissue.heat_capacity_law.integral(T)
+            slope += own * tissue.heat_capacity_law.factor(T)
         if not self.boiling.enabled:
             return H, slope
         start, end = self.boiling.start, self.boiling.end
@@ -149,8 +157,8 @@ class Storage:
             t, lost = T[hot], gone[hot]
             x = self.boiling.water_lost(t, lost)
             boiling_off = (t > start) & (t < end) & (x > lost)
-            value = self.latent[hot] - self.water_capacity[hot] * (t - start)
+            value = latent[hot] - water[hot] * (t - start)
             H[hot] += x * value
-            slope[hot] -= x * self.water_capacity[hot]
+            slope[hot] -= x * water[hot]
             slope[hot] += np.where(boiling_off, value / (end - start), 0.0)
         return H, slope

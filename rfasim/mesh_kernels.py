@@ -175,32 +175,6 @@ def face_vertices(cells, owner, local):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def label_components(n_cells, owner, neighbour, open_face):  # type: ignore[no-untyped-def]
-    """Component number of each cell when cells are joined through the faces that are ``open_face``."""
-    parent = np.arange(n_cells)
-    for f in range(len(owner)):
-        if not open_face[f] or neighbour[f] < 0:
-            continue
-        a, b = owner[f], neighbour[f]
-        while parent[a] != a:
-            parent[a] = parent[parent[a]]
-            a = parent[a]
-        while parent[b] != b:
-            parent[b] = parent[parent[b]]
-            b = parent[b]
-        if a < b:
-            parent[b] = a
-        else:
-            parent[a] = b
-    for i in range(n_cells):
-        a = i
-        while parent[a] != a:
-            a = parent[a]
-        parent[i] = a
-    return parent
-
-
-@kernel
 def hilbert_keys(points, lower, scale, bits, out):  # type: ignore[no-untyped-def]
     """Position of each point along a Hilbert curve (J. Skilling, AIP Conf. Proc. 707 (2004) 381)."""
     dim = points.shape[1]

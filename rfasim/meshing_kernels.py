@@ -268,21 +268,19 @@ def ring_quality(points, cells, ring, first, last, floor, cosines):  # type: ign
 
 
 @kernel
-def improve_vertices(points, cells, vertices, start, ring, row, freedom, goal, steps):  # type: ignore[no-untyped-def]
-    """Move each vertex by pattern search so that the smallest sine of its ring grows.
+def improve_vertices(points, cells, vertices, start, ring, row, freedom, goal, halvings):  # type: ignore[no-untyped-def]
+    """Move each vertex by pattern search so that the smallest sine of its ring of cells grows.
 
-    ``freedom`` (n, dim, dim) projects a step onto the directions the vertex may take (identity: free, tangent
-    plane: on a surface). The search halves its step ``steps`` times and stops above ``goal``.
+    ``freedom`` (n, dim, dim) projects a step onto the directions that the vertex may take (identity: free, tangent
+    plane: on a surface). The step starts at a third of the nearest edge; a vertex is left alone above ``goal``.
     """
     dim = points.shape[1]
     cosines = np.empty(6 if dim == 3 else 3)
-    base = np.empty(dim)
-    trial = np.empty(dim)
+    old = np.empty(dim)
     n_directions = 14 if dim == 3 else 8
     for i in range(len(vertices)):
         v = vertices[i]
-        r = row[v]
-        first, last = start[r], start[r + 1]
+        first, last = start[row[v]], start[row[v] + 1]
         best = ring_quality(points, cells, ring, first, last, -1.0, cosines)
         if best >= goal:
             continue
@@ -291,61 +289,110 @@ def improve_vertices(points, cells, vertices, start, ring, row, freedom, goal, s
             for k in range(dim + 1):
                 w = cells[ring[q], k]
                 if w != v:
-                    d = 0.0
+                    distance = 0.0
                     for x in range(dim):
-                        d += (points[w, x] - points[v, x]) ** 2
-                    nearest = min(nearest, d)
-        step = 0.35 * np.sqrt(nearest)
-        for _ in range(steps):
-            moved = True
-            tries = 0
-            while moved and best < goal and tries < 4:
+                        distance += (points[w, x] - points[v, x]) ** 2
+                    nearest = min(nearest, distance)
+        step = np.sqrt(nearest) / 3.0
+        for _ in range(halvings):
+            for _ in range(3):
                 moved = False
-                tries += 1
-                for x in range(dim):
-                    base[x] = points[v, x]
-                chosen = -1
                 for direction in range(n_directions):
                     size = 0.0
                     for x in range(dim):
-                        trial[x] = 0.0
+                        old[x] = points[v, x]
+                        shift = 0.0
                         for y in range(dim):
-                            if direction < 2 * dim:
-                                d = (1.0 if direction & 1 else -1.0) if direction >> 1 == y else 0.0
+                            if direction < 2 * dim:  # along the axes, then along the diagonals
+                                along = (1.0 if direction & 1 else -1.0) if direction >> 1 == y else 0.0
                             else:
-                                d = 1.0 if ((direction - 2 * dim) >> y) & 1 else -1.0
-                                d *= 0.57735 if dim == 3 else 0.70711
-                            trial[x] += freedom[i, x, y] * d
-                        size += trial[x] * trial[x]
-                    if size < 0.04:
-                        continue
-                    for x in range(dim):
-                        points[v, x] = base[x] + step * trial[x]
-                    s = ring_quality(points, cells, ring, first, last, best, cosines)
-                    if s > best + 1e-6:
-                        best = s
-                        chosen = direction
+                                along = (1.0 if ((direction - 2 * dim) >> y) & 1 else -1.0) / np.sqrt(dim)
+                            shift += freedom[i, x, y] * along
+                        size += shift * shift
+                        points[v, x] += step * shift
+                    quality = -1.0
+                    if size > 0.04:
+                        quality = ring_quality(points, cells, ring, first, last, best, cosines)
+                    if quality > best + 1e-6:
+                        best = quality
+                        moved = True
+                    else:
                         for x in range(dim):
-                            base[x] += 0.0
-                        for x in range(dim):
-                            trial[x] = points[v, x]
-                        # keep going from the old base; remember the best position in cosines' companion below
-                        for x in range(dim):
-                            freedom[i, x, x] += 0.0
-                    for x in range(dim):
-                        points[v, x] = base[x]
-                if chosen >= 0:
-                    size = 0.0
-                    for x in range(dim):
-                        trial[x] = 0.0
-                        for y in range(dim):
-                            if chosen < 2 * dim:
-                                d = (1.0 if chosen & 1 else -1.0) if chosen >> 1 == y else 0.0
-                            else:
-                                d = 1.0 if ((chosen - 2 * dim) >> y) & 1 else -1.0
-                                d *= 0.57735 if dim == 3 else 0.70711
-                            trial[x] += freedom[i, x, y] * d
-                    for x in range(dim):
-                        points[v, x] = base[x] + step * trial[x]
-                    moved = True
+                            points[v, x] = old[x]
+                if not moved or best >= goal:
+                    break
             step *= 0.5
+
+
+@kernel
+def ring_qualities(points, cells, vertices, start, ring, row, out):  # type: ignore[no-untyped-def]
+    """Smallest sine in the ring of each vertex."""
+    cosines = np.empty(6 if points.shape[1] == 3 else 3)
+    for i in range(len(vertices)):
+        r = row[vertices[i]]
+        out[i] = ring_quality(points, cells, ring, start[r], start[r + 1], -1.0, cosines)
+
+
+@kernel
+def settle_vertices(points, cells, vertices, start, ring, row, target, before):  # type: ignore[no-untyped-def]
+    """Put each vertex to its ``target`` unless its ring gets worse there than both now and ``before``."""
+    dim = points.shape[1]
+    cosines = np.empty(6 if dim == 3 else 3)
+    old = np.empty(dim)
+    kept = np.zeros(len(vertices), dtype=np.bool_)
+    for i in range(len(vertices)):
+        v = vertices[i]
+        r = row[v]
+        now = ring_quality(points, cells, ring, start[r], start[r + 1], -1.0, cosines)
+        for x in range(dim):
+            old[x] = points[v, x]
+            points[v, x] = target[i, x]
+        if ring_quality(points, cells, ring, start[r], start[r + 1], -1.0, cosines) >= 0.8 * min(now, before[i]):
+            kept[i] = True
+        else:
+            for x in range(dim):
+                points[v, x] = old[x]
+    return kept
+
+
+@kernel
+def label_by_vertices(cells, n_points):  # type: ignore[no-untyped-def]
+    """Component number of each cell when cells are joined through common vertices."""
+    parent = np.arange(n_points)
+    for i in range(len(cells)):
+        a = np.int64(cells[i, 0])
+        while parent[a] != a:
+            parent[a] = parent[parent[a]]
+            a = parent[a]
+        for k in range(1, cells.shape[1]):
+            b = np.int64(cells[i, k])
+            while parent[b] != b:
+                parent[b] = parent[parent[b]]
+                b = parent[b]
+            if a < b:
+                parent[b] = a
+            elif b < a:
+                parent[a] = b
+                a = b
+    out = np.empty(len(cells), dtype=np.int64)
+    for i in range(len(cells)):
+        a = np.int64(cells[i, 0])
+        while parent[a] != a:
+            a = parent[a]
+        out[i] = a
+    return out
+
+
+@kernel
+def touching_cells(cells, flagged, least):  # type: ignore[no-untyped-def]
+    """Numbers of the cells with at least ``least`` flagged vertices."""
+    out = np.empty(len(cells), dtype=np.int64)
+    n = 0
+    for i in range(len(cells)):
+        count = 0
+        for k in range(cells.shape[1]):
+            count += 1 if flagged[cells[i, k]] else 0
+        if count >= least:
+            out[n] = i
+            n += 1
+    return out[:n].copy()

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from rfasim.checkpoint import write_bytes
 from rfasim.section import Section, section_of
+from rfasim.slicing import Floats
 
 if TYPE_CHECKING:
     from rfasim.result import Result
@@ -28,7 +29,8 @@ STYLE = {
     "axes.spines.right": False, "axes.titlelocation": "left", "axes.titlesize": 12, "axes.titleweight": "bold",
     "axes.linewidth": 0.8, "lines.linewidth": 1.8, "savefig.facecolor": "white",
 }  # fmt: skip
-ISOTHERMS = ((50.0, (0, (1, 1.2))), (60.0, (0, (5, 1.5))), (100.0, "solid"))
+ISOTHERMS: dict[float, Any] = {50.0: (0, (1.2, 1.2)), 60.0: (0, (5, 1.5)), 100.0: "solid"}
+Box = tuple[float, float, float, float]  # left, right, bottom, top in mm
 CRITERION_TEXT = {
     "arrhenius_coagulation": "coagulated (Arrhenius, Ω ≥ 1)",
     "arrhenius_cell_death": "dead cells (Arrhenius, Ω ≥ 1)",
@@ -101,77 +103,181 @@ def png(drawing: Any, dpi: int = 160) -> bytes:
     return buffer.getvalue()
 
 
-def view_box(section: Section, temperature: NDArray[Any], zone: NDArray[Any] | None) -> tuple[float, ...]:
-    """What is worth seeing (left, right, bottom, top in mm): zone, contacts and warm tissue, with a margin."""
+def view_box(section: Section, temperature: Floats, zone: Floats | None) -> Box:
+    """What is worth seeing: zone and warm tissue (else the device's tip), with a margin."""
     tissue = np.unique(section.triangles[~section.metal])
-    points, temperature = section.points[tissue], temperature[tissue]
-    seen = temperature >= min(50.0, 0.5 * (37.0 + float(temperature.max())))
+    points, warm = section.points[tissue], temperature[tissue]
+    seen = warm >= min(50.0, 0.5 * (37.0 + float(warm.max())))
     if zone is not None:
         seen |= zone[tissue] >= 0.0
-    shown = [points[seen]] if seen.any() else []
-    bare = [line for line in section.device if not any(line is covered for covered in section.insulation)]
-    if not shown:
-        shown = bare or [points]
-    everything = np.concatenate(shown)
-    low, high = everything.min(axis=0), everything.max(axis=0)
-    low, high = low - 4.0, high + 4.0
+    shown = np.concatenate([points[seen], [[-8.0, -4.0], [8.0, 12.0]]])
+    low, high = shown.min(axis=0) - 4.0, shown.max(axis=0) + 4.0
     middle, size = (low + high) / 2, high - low
-    size = np.maximum(size, size.max() * 0.8)  # neither a ribbon nor a strip
-    left, bottom = np.maximum(middle - size / 2, section.points.min(axis=0))
-    right, top = np.minimum(middle + size / 2, section.points.max(axis=0))
-    return float(left), float(right), float(bottom), float(top)
+    size = np.maximum(size, 0.9 * size.max())  # neither a ribbon nor a strip
+    low = np.maximum(middle - size / 2, section.points.min(axis=0))
+    high = np.minimum(middle + size / 2, section.points.max(axis=0))
+    return float(low[0]), float(high[0]), float(low[1]), float(high[1])
 
 
 def draw_section(result: Result) -> bytes:
     """Temperature on the plane through the needle with its isotherms, the zone and the device; PNG bytes."""
     import matplotlib
     from matplotlib import tri
-    from matplotlib.collections import LineCollection
-    from matplotlib.lines import Line2D
-    from matplotlib.patches import Patch, Polygon
 
     section = section_of(result)
     index = time_to_show(result)
     temperature = section.sample(result.field("temperature_c", index))
     zone = section.sample(result.field("zone_level")) if "zone_level" in result.field_names else None
-    left, right, bottom, top = view_box(section, temperature, zone)
-    near = _near(section, left, right, bottom, top)
-    mesh = tri.Triangulation(section.points[:, 0], section.points[:, 1], section.triangles, mask=section.metal | ~near)
-    hottest = float(temperature[section.triangles[~section.metal & near]].max())
+    box = view_box(section, temperature, zone)
+    left, right, bottom, top = box
+    near = _near(section, box)
+    x, y = section.points.T
+    mesh = tri.Triangulation(x, y, section.triangles, mask=section.metal | ~near)
+    seen = temperature[np.unique(section.triangles[~section.metal & near])]
     with matplotlib.rc_context(STYLE):
-        height = 6.4
-        drawing = figure(float(np.clip(height * (right - left) / (top - bottom), 4.5, 8.5)) + 1.6, height + 1.0)
+        width = float(np.clip(6.2 * (right - left) / (top - bottom), 4.2, 9.0))
+        drawing = figure(width + 1.5, 7.4)
         axes = drawing.add_subplot()
-        ends = (37.0, max(hottest, 60.0))
-        levels = np.linspace(min(37.0, float(temperature.min())), ends[1], 80)
-        colours = matplotlib.colormaps["inferno"]
-        filled = axes.tricontourf(mesh, temperature, levels=levels, cmap=colours, vmin=ends[0], vmax=ends[1], extend="both")
-        handles: list[Any] = []
-        for value, dashes in ISOTHERMS:
-            if temperature.min() < value < hottest:
-                axes.tricontour(mesh, temperature, levels=[value], colors="white", linewidths=1.1, linestyles=[dashes])
-                handles.append(Line2D([], [], color="white", lw=1.1, ls=dashes, label=f"{value:.0f} °C"))
-        if zone is not None and zone.max() >= 0.0:
-            axes.tricontourf(mesh, zone, levels=[0.0, np.inf], colors=["white"], alpha=0.16)
-            axes.tricontour(mesh, zone, levels=[0.0], colors="#7fd4ff", linewidths=2.4)
-            text = f"zone at the end, {zone_volume_text(result)}: {criterion_text(result.meta['criterion'])}"
-            handles.append(Patch(facecolor=(1, 1, 1, 0.3), edgecolor="#7fd4ff", lw=2.2, label=text))
-        for name, (outlines, chosen) in section.parts.items():
-            colour = {"tumour": "#7fffd4", "vessels": "#9ec9ff"}[name]
-            if name == "vessels":
-                lumen = tri.Triangulation(mesh.x, mesh.y, section.triangles, mask=~chosen | ~near)
-                axes.tripcolor(lumen, np.zeros(len(mesh.x)), cmap=matplotlib.colors.ListedColormap([colour]), alpha=0.55)
-            if len(outlines):
-                axes.add_collection(LineCollection(list(outlines), colors=colour, linewidths=1.6))
-                handles.append(Line2D([], [], color=colour, lw=1.6, label={"tumour": "tumour", "vessels": "vessel"}[name]))
-        for line in section.device:
-            axes.add_patch(Polygon(line, closed=True, facecolor=METAL, edgecolor="none", zorder=4))
-        axes.set(xlim=(left, right), ylim=(bottom, top), aspect="equal")
-    return png(drawing)
+        levels = np.linspace(min(37.0, float(seen.min())), max(float(seen.max()), 60.0), 120)
+        filled = axes.tricontourf(mesh, temperature, levels=levels, cmap="inferno", extend="both")
+        bar = drawing.colorbar(filled, ax=axes, shrink=0.8, pad=0.02, aspect=28)
+        bar.set_ticks([t for t in (37, 50, 60, 70, 80, 90, 100, 110, 120) if t <= levels[-1]])
+        bar.set_label("temperature (°C)")
+        bar.outline.set_visible(False)
+        _draw_isotherms(axes, mesh, temperature, float(seen.max()), box)
+        handles = _draw_zone(axes, mesh, zone, result)
+        handles += _draw_parts(axes, section, near)
+        handles += _draw_device(axes, section)
+        axes.set(xlim=(left, right), ylim=(bottom, top), aspect="equal", facecolor="#e9ecef")
+        axes.set(xlabel="across the needle (mm)", ylabel="along the needle, from its tip (mm)")
+        axes.tick_params(color=GRID)
+        title = str(result.meta.get("title") or result.summary.get("case") or "Temperature")
+        axes.set_title(f"{title}: after {clock(result.times[index])}", pad=10)
+        drawing.legend(handles=handles, loc="outside lower left", ncols=2, frameon=False, fontsize=10)
+        return png(drawing)
 
 
-def _near(section: Section, left: float, right: float, bottom: float, top: float) -> NDArray[np.bool_]:
+def _draw_isotherms(axes: Any, mesh: Any, temperature: Floats, hottest: float, box: Box) -> None:
+    """The 50, 60 and 100 °C lines, each named at the right edge with a thin line to it."""
+    from matplotlib.patheffects import withStroke
+
+    left, right, bottom, top = box
+    shade = [withStroke(linewidth=2.5, foreground="#00000090")]
+    names = [value for value in ISOTHERMS if float(temperature.min()) < value < hottest]
+    for k, value in enumerate(names):
+        drawn = axes.tricontour(mesh, temperature, levels=[value], colors="white", linewidths=1.2)
+        drawn.set_linestyle(ISOTHERMS[value])
+        line = np.concatenate([*drawn.get_paths()[0].to_polygons(closed_only=False), np.zeros((0, 2))])
+        inside = (line[:, 0] > left) & (line[:, 0] < right) & (line[:, 1] > bottom) & (line[:, 1] < top)
+        if not inside.any():
+            continue
+        line = line[inside]
+        height = bottom + (top - bottom) * (0.94 - 0.06 * k)
+        # the point of the line that looks to its name: high and to the right
+        target = line[np.argmax(line @ (0.8, 0.6 - 0.25 * k))]
+        axes.annotate(
+            f"{value:.0f} °C", xy=tuple(target), xytext=(right - 0.02 * (right - left), height), color="white",
+            ha="right", va="center", fontsize=10.5, path_effects=shade, zorder=8,
+            arrowprops={"arrowstyle": "-", "color": "white", "lw": 0.7, "shrinkA": 1, "shrinkB": 0},
+        )  # fmt: skip
+
+
+def _draw_zone(axes: Any, mesh: Any, zone: Floats | None, result: Result) -> list[Any]:
+    from matplotlib.patches import Patch
+
+    if zone is None or not zone.max() >= 0.0:
+        return []
+    axes.tricontourf(mesh, zone, levels=[0.0, np.inf], colors=["white"], alpha=0.15)
+    axes.tricontour(mesh, zone, levels=[0.0], colors=ZONE, linewidths=2.6)
+    text = f"zone, {zone_volume_text(result)}: {criterion_text(result.meta['criterion'])}"
+    return [Patch(facecolor="#fbe9e2", edgecolor=ZONE, linewidth=2.2, label=text)]
+
+
+def _draw_parts(axes: Any, section: Section, near: NDArray[np.bool_]) -> list[Any]:
+    """Outlines of tumour and vessels; vessels are filled, for blood is not tissue."""
+    from matplotlib.collections import LineCollection, PolyCollection
+    from matplotlib.lines import Line2D
+
+    handles = []
+    for name, colour in (("tumour", TUMOUR), ("vessels", VESSEL)):
+        outlines, chosen = section.parts.get(name, (np.zeros((0, 2, 2)), near & False))
+        if not (chosen & near).any():
+            continue
+        if name == "vessels":
+            lumen = section.points[section.triangles[chosen & near]]
+            axes.add_collection(PolyCollection(lumen, facecolors=colour, edgecolors=colour, lw=0.2, zorder=3))
+        axes.add_collection(LineCollection(list(outlines), colors=colour, linewidths=2.0, zorder=3))
+        handles.append(Line2D([], [], color=colour, lw=2.5, label=name if name == "vessels" else "tumour"))
+    return handles
+
+
+def _draw_device(axes: Any, section: Section) -> list[Any]:
+    from matplotlib.lines import Line2D
+    from matplotlib.patches import Patch, Polygon
+
+    for line in section.device:
+        axes.add_patch(Polygon(line, closed=True, facecolor=METAL, edgecolor=INK, linewidth=0.6, zorder=4))
+    for line in section.insulation:
+        axes.plot(*line.T, color=INSULATION, linewidth=2.6, solid_capstyle="butt", zorder=5)
+    handles: list[Any] = [Patch(facecolor=METAL, edgecolor=INK, linewidth=0.6, label="device")]
+    if section.insulation:
+        handles.append(Line2D([], [], color=INSULATION, lw=2.6, label="insulated"))
+    return handles if section.device else []
+
+
+def draw_history(result: Result) -> bytes:
+    """Power, impedance, highest temperature and zone volume over time, roll-off marked; PNG bytes."""
+    import matplotlib
+
+    history = result.history
+    time = history.get("time_s", np.zeros(0)) / 60.0
+    rows = (
+        ("power_w", "Power", "W", "#d55e00"),
+        ("impedance_ohm", "Impedance", "Ω", "#0072b2"),
+        ("max_temperature_c", "Hottest tissue", "°C", "#a0522d"),
+        ("zone_volume_ml", "Zone volume", "ml", "#007f5f"),
+    )
+    with matplotlib.rc_context(STYLE):
+        drawing = figure(9.0, 7.0)
+        panels = drawing.subplots(4, 1, sharex=True)
+        rolled = history.get("rolled_off", np.zeros(len(time), dtype=np.bool_)).astype(np.bool_)
+        starts = time[rolled & ~np.concatenate([[False], rolled[:-1]])] if len(time) else time
+        for axes, (column, name, unit, colour) in zip(panels, rows, strict=True):
+            values = history.get(column, np.zeros(0)).astype(np.float64)
+            shown = np.isfinite(values)
+            axes.plot(time[shown], values[shown], color=colour, solid_joinstyle="round")
+            axes.set_title(f"{name} ({unit})", fontsize=11, color=colour, pad=4)
+            axes.grid(axis="y", color=GRID, linewidth=0.7)
+            axes.set_axisbelow(True)
+            axes.tick_params(length=0, axis="y")
+            axes.spines["left"].set_visible(False)
+            axes.margins(x=0.01)
+            axes.locator_params(axis="y", nbins=4)
+            axes.set_ylim(*_limits(values[shown], from_zero=column in ("power_w", "zone_volume_ml")))
+            for start in starts:
+                axes.axvline(start, color=INK, linewidth=1.0, linestyle=(0, (4, 2)))
+        if len(starts):
+            first = f"roll-off at {clock(60 * starts[0])}" + (f" (1 of {len(starts)})" if len(starts) > 1 else "")
+            late = starts[0] > 0.7 * time[-1]
+            panels[0].annotate(
+                first, xy=(starts[0], 1.0), xycoords=("data", "axes fraction"), xytext=(-6 if late else 6, 2),
+                textcoords="offset points", ha="right" if late else "left", va="bottom", fontsize=10,
+            )  # fmt: skip
+        panels[-1].set_xlabel("time (min)")
+        return png(drawing)
+
+
+def _limits(values: Floats, *, from_zero: bool) -> tuple[float, float]:
+    """Axis limits with a little room above and below, also for a line that is flat or empty."""
+    low, high = (float(values.min()), float(values.max())) if len(values) else (0.0, 1.0)
+    low = min(low, 0.0) if from_zero else low
+    room = 0.08 * (high - low) or 0.05 * abs(high) or 1.0
+    return (low if from_zero else low - room), high + room
+
+
+def _near(section: Section, box: Box) -> NDArray[np.bool_]:
     """Triangles that can be seen in the view box."""
+    left, right, bottom, top = box
     corners = section.points[section.triangles]
     low, high = corners.min(axis=1), corners.max(axis=1)
     return np.asarray(

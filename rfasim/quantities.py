@@ -41,7 +41,7 @@ class Problems(ValueError):
 
 _NUMBER = r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?"
 _QUANTITY = re.compile(rf"\s*({_NUMBER}|[-+]?\.?(?:nan|infinity|inf))\s*(.*?)\s*", re.IGNORECASE | re.ASCII)
-# Units as pint may read them: a power stands after a name or a number and is one digit, so nothing grows ("9**9**9").
+# Units as pint may read them: a power is one digit after a name or a number, so that nothing grows ("9**9**9").
 _UNIT = re.compile(r"(?:[\w°%./() -]|(?<=[\w])\s*(?:\*\*|\^)\s*-?\d(?![\d*^])|\*(?!\*))+")
 _LONGEST = 80
 
@@ -130,16 +130,18 @@ def _with_pint(suffix: str, unit: str) -> Ratio:
     registry = _registry()
     try:
         # only the unit goes to pint, never the number: there is no arithmetic in a case file
-        one = registry.Quantity(1.0, registry.parse_units(suffix))
-        factor = float(one.to(unit or "dimensionless").magnitude) if one._is_multiplicative else math.nan
+        one, wanted = registry.Quantity(1.0, registry.parse_units(suffix)), unit or "dimensionless"
+        if one.is_compatible_with(wanted) and not one._is_multiplicative:
+            raise ArithmeticError
+        factor = float(one.to(wanted).magnitude)
     except pint.DimensionalityError:
         raise ValueError(f"is in {suffix}, which is not {_MEANING[unit][0]}") from None
     except pint.UndefinedUnitError:
         raise ValueError(f"has a unit that is not known ('{suffix}')") from None
+    except ArithmeticError:
+        raise ValueError(f"is in {suffix}, a scale with its own zero; give it in {unit}") from None
     except Exception:  # pint's parser lets many kinds of error through
         raise ValueError("cannot be read as a number with a unit") from None
-    if math.isnan(factor):
-        raise ValueError(f"is in {suffix}, a scale with its own zero; give it in {unit}")
     return Ratio(factor)
 
 
@@ -197,7 +199,7 @@ def text(value: float, unit: str) -> str | float:
     if unit == "":
         return value
     name, factor = _WRITTEN.get(unit, (unit, Ratio(1)))
-    # repr gives the shortest decimal that is this float; shifting its point is exact, and so is reading it back
+    # repr gives the shortest decimal that is this float; shifting its point is exact, reading it back is too
     shifted = Decimal(repr(float(value))) * Decimal(factor.denominator) / Decimal(factor.numerator)
     if shifted == 0:
         return f"0 {name}"
@@ -213,8 +215,8 @@ def text(value: float, unit: str) -> str | float:
 class Quantity:
     """Metadata that makes an annotated float readable with its unit, bounded, and writable with its unit.
 
-    ``Length = Annotated[float, Quantity("m", 0.0, 10.0, low_open=True)]``: a float in ``unit`` between ``low``
-    and ``high``, ``low`` itself excluded when ``low_open``.
+    ``Annotated[float, Quantity("m", 0.0, 10.0, low_open=True)]`` is a float in m between ``low`` and ``high``,
+    ``low`` itself excluded when ``low_open``.
     """
 
     unit: str

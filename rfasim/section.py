@@ -19,10 +19,11 @@ VESSEL_WORDS = ("vessel", "vein", "portal", "artery", "blood", "lumen", "vena")
 
 @dataclass(frozen=True)
 class Section:
-    """A triangulated plane. Points in mm: first coordinate across the needle, second along it, tip at the bottom.
+    """A triangulated plane. Points in mm from the tip: first across the needle, second along it, towards the handle.
 
-    ``sample`` takes nodal values to the section's points. ``device`` and ``insulation`` are lines
-    (n, 2) in mm; ``parts`` are outlines (segments (n, 2, 2)) and triangles of tumour and vessels.
+    ``sample`` takes nodal values to the section's points. ``device`` and ``insulation`` are lines (n, 2) in mm,
+    ``metal`` the triangles inside a meshed electrode; ``parts`` holds, for tumour and vessels, outline segments
+    (n, 2, 2) and the triangles inside.
     """
 
     points: Floats
@@ -54,7 +55,7 @@ def parts_of_cells(result: Result) -> dict[str, NDArray[np.bool_]]:
 
 
 def electrode_axis(result: Result) -> tuple[Floats, Floats]:
-    """A point on the first electrode (3-D, m) and the unit direction it was pushed in."""
+    """The first electrode's tip (m) and the unit direction it was pushed in; axisymmetric: only z counts."""
     electrodes = result.meta.get("electrodes") or []
     if electrodes and {"tip", "direction"} <= electrodes[0].keys():
         direction = np.asarray(electrodes[0]["direction"], dtype=np.float64)
@@ -64,8 +65,12 @@ def electrode_axis(result: Result) -> tuple[Floats, Floats]:
     contact = [f for name, f in mesh.facets.items() if name.startswith("electrodes[") and "contact" in name]
     points = mesh.points[np.unique(np.concatenate(contact))] if contact else mesh.points
     centre = points.mean(axis=0)
-    direction = np.linalg.svd(points - centre, full_matrices=False)[2][0]
-    return centre, direction if direction[-1] < 0 else -direction
+    if mesh.axisymmetric:
+        direction = np.array([0.0, -1.0])
+    else:
+        direction = np.linalg.svd(points - centre, full_matrices=False)[2][0]
+        direction = direction if direction[-1] < 0 else -direction
+    return centre + ((points - centre) @ direction).max() * direction, direction
 
 
 def _across(result: Result, origin: Floats, axis: Floats) -> Floats:
@@ -94,29 +99,26 @@ def section_of(result: Result) -> Section:
 
 
 def _mirrored(result: Result) -> Section:
-    mesh = result.mesh
-    n = mesh.n_nodes
+    mesh, n = result.mesh, result.mesh.n_nodes
+    tip, direction = electrode_axis(result)
+    half = 1e3 * np.column_stack([mesh.points[:, 0], (tip[-1] - mesh.points[:, 1]) * direction[-1]])
     on_axis = mesh.points[:, 0] <= 1e-12
-    other = np.where(on_axis, np.arange(n), np.cumsum(~on_axis) - 1 + n)  # a node's mirror image
-    points = np.concatenate([mesh.points, mesh.points[~on_axis] * [-1.0, 1.0]]) * 1e3
-    cells = mesh.cells.astype(np.int64)
-    triangles = np.concatenate([cells, other[cells][:, ::-1]])
+    image = np.where(on_axis, np.arange(n), np.cumsum(~on_axis) - 1 + n)  # each node's mirror image
+    points = np.concatenate([half, half[~on_axis] * [-1.0, 1.0]])
     origin = np.concatenate([np.arange(n), np.flatnonzero(~on_axis)])
-    parts = parts_of_cells(result)
-    outlines = {}
-    for name, chosen in parts.items():
-        both = np.concatenate([chosen, chosen])
-        outlines[name] = (points[outline(triangles, both)], both)
+    cells = mesh.cells.astype(np.int64)
+    triangles = np.concatenate([cells, image[cells][:, ::-1]])
+    parts = {name: np.tile(chosen, 2) for name, chosen in parts_of_cells(result).items()}
+    metal = parts.pop("metal", np.zeros(len(triangles), dtype=np.bool_))
 
     def lines(ending: str) -> list[Floats]:
-        found = [points[line] for line in chains(_device_facets(result, ending))]
-        return [half * [sign, 1.0] for half in found for sign in (1.0, -1.0)]
+        facets = _device_facets(result, ending)
+        return [points[line] for line in chains(np.concatenate([facets, image[facets]]))]
 
-    metal = np.concatenate([parts["metal"]] * 2) if "metal" in parts else np.zeros(2 * mesh.n_cells, np.bool_)
-    outlines.pop("metal", None)
     return Section(
         points, triangles, lambda nodal: np.asarray(nodal, dtype=np.float64)[origin],
-        lines(""), lines(".insulation"), metal, outlines,
+        lines(""), lines(".insulation"), metal,
+        {name: (points[outline(triangles, chosen)], chosen) for name, chosen in parts.items()},
     )  # fmt: skip
 
 

@@ -27,7 +27,7 @@ from rfasim.solver import kernels, surface
 from rfasim.solver.level_set import volume_above
 from rfasim.solver.linear import NotConverged, System
 from rfasim.solver.space import Array
-from rfasim.solver.stepping import GAMMA, WEIGHTS, Flow, Stepper, next_step
+from rfasim.solver.stepping import GAMMA, WEIGHTS, Flow, Stepper, next_step, temperature_of
 from rfasim.tissues import Constant
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ class State:
     most_lost: Array  # largest share that was steam at one time
     damage: Damage
     step: float  # size to try next
-    past: list[tuple[float, Array]] = field(default_factory=list)  # (time, temperature), newest last
+    past: list[tuple[float, Array, Array]] = field(default_factory=list)  # (time, temperature, enthalpy)
     energy: dict[str, float] = field(default_factory=lambda: dict.fromkeys(ACCOUNTS, 0.0))
     lowest_impedance: float = np.inf
     roll_off_time: float | None = None
@@ -156,10 +156,10 @@ class Simulation:
         held = np.zeros(space.n_nodes, bool)
         for _, nodes, _ in d.held:
             held[nodes] = True
+        self.is_held = held
         self.heat_system = System(space, held)
         self.stepper = Stepper(
-            space, self.heat_system, (self.boiling.start, self.boiling.end) if self.boiling.enabled else (),
-            0.02 * case.time.tolerance, case.solver.heat_tolerance,
+            space, self.heat_system, self.storage.kinks, 0.02 * case.time.tolerance, case.solver.heat_tolerance,
         )  # fmt: skip
         self.k_37 = np.array([tissue.thermal_conductivity for tissue in d.tissues])
         self.fixed_conduction: Array | None = None
@@ -345,20 +345,27 @@ class Simulation:
         return (left / 2, True) if h > 0.6 * left else (h, False)
 
     def _expected(self, time: float) -> Array:
-        """Temperature extrapolated to ``time`` through the last two or three steps."""
+        """Temperature extrapolated to ``time`` through the last steps.
+
+        Where water boils the temperature has a kink but the enthalpy goes on smoothly, so there it is the enthalpy
+        that is extrapolated.
+        """
         s = self.state
-        T, t = s.temperature, s.time
         if not s.past:
-            return T.copy()
-        t1, T1 = s.past[-1]
-        slope = (T - T1) / (t - t1)
-        guess = T + slope * (time - t)
-        if len(s.past) == 2:
-            t0, T0 = s.past[0]
-            second = (slope - (T1 - T0) / (t1 - t0)) / (t - t0)
-            guess += second * (time - t) * (time - t1)
-        for _, nodes, _ in self.domain.held:
-            guess[nodes] = T[nodes]
+            return s.temperature.copy()
+        times = [*(t for t, _, _ in s.past), s.time]
+        weights = _lagrange(times, time)
+        guess = _combine(weights, [*(T for _, T, _ in s.past), s.temperature])
+        if self.boiling.enabled:
+            margin = self.boiling.start
+            near = np.flatnonzero((np.maximum(guess, s.temperature) > margin) & ~self.is_held)
+            if len(near):
+                H = _combine(weights, [*(H[near] for _, _, H in s.past), s.enthalpy[near]])
+                gone = s.gone[near]
+                guess[near] = temperature_of(
+                    lambda T: self.storage.enthalpy(T, gone, near), H, s.temperature[near], self.storage.kinks
+                )
+        guess[self.is_held] = s.temperature[self.is_held]
         return guess
 
     def _accept(self, h: float, step: Any, end: Moment, excess: float, lands: bool) -> Frame:
@@ -367,7 +374,7 @@ class Simulation:
         T0, T1, T2 = step.temperatures
         s.damage.advance(T0, T1, GAMMA * h)
         s.damage.advance(T1, T2, (1 - GAMMA) * h)
-        s.past = [*s.past, (s.time, s.temperature)][-2:]
+        s.past = [*s.past, (s.time, s.temperature, s.enthalpy)][-2:]
         s.time += h
         every = self.case.output.frames_every
         at_output = lands and abs(s.time / every - round(s.time / every)) < 1e-9
@@ -442,6 +449,25 @@ class Simulation:
             rolled_off=s.roll_off_time is not None,
             limited_by=moment.reading.limited_by,
         )
+
+
+def _lagrange(times: list[float], at: float) -> list[float]:
+    """Weights that extrapolate values at ``times`` to ``at``."""
+    weights = []
+    for i, ti in enumerate(times):
+        w = 1.0
+        for j, tj in enumerate(times):
+            if j != i:
+                w *= (at - tj) / (ti - tj)
+        weights.append(w)
+    return weights
+
+
+def _combine(weights: list[float], values: list[Array]) -> Array:
+    out = weights[0] * values[0]
+    for w, v in zip(weights[1:], values[1:], strict=True):
+        out += w * v
+    return out
 
 
 class _Probes:

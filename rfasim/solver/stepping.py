@@ -113,19 +113,30 @@ class Stepper:
                 return T, rate, iteration, diagonal
             delta = np.zeros_like(T)
             self.system.solve(residual, delta, self.linear_tolerance)
-            T = self._advance(T, delta)
+            T = advance_over_kinks(T, delta, self.kinks)
         raise NotConverged(f"the enthalpy iteration left {size.max():.2g} K after {MAX_NEWTON} rounds")
 
-    def _advance(self, T: Array, delta: Array) -> Array:
-        """``T + delta``, but no node jumps over more than one kink of its enthalpy at a time."""
-        new = T + delta
-        tiny = 1e-9
-        for kink in self.kinks:
-            up = (T < kink) & (new > kink)
-            new[up] = kink + tiny
-            down = (T > kink) & (new < kink)
-            new[down] = kink - tiny
-        return new
+
+def advance_over_kinks(T: Array, delta: Array, kinks: tuple[float, ...]) -> Array:
+    """``T + delta``, but no node jumps over more than one kink of its enthalpy at a time."""
+    new = T + delta
+    for kink in kinks:
+        new[(T < kink) & (new > kink)] = kink + 1e-9
+        new[(T > kink) & (new < kink)] = kink - 1e-9
+    return new
+
+
+def temperature_of(storage: Callable[[Array], tuple[Array, Array]], H: Array, guess: Array, kinks: tuple[float, ...],
+                   tolerance: float = 1e-6) -> Array:
+    """Temperatures whose enthalpy is ``H``: Newton node by node, kink by kink."""
+    T = guess.copy()
+    for _ in range(MAX_NEWTON):
+        value, slope = storage(T)
+        delta = (H - value) / slope
+        T = advance_over_kinks(T, delta, kinks)
+        if np.abs(delta).max(initial=0.0) <= tolerance:
+            break
+    return T
 
 
 def next_step(h: float, error: float, *, grow: float = 2.0) -> float:

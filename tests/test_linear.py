@@ -1,0 +1,77 @@
+"""Conjugate gradients with the incomplete factor against direct solutions, real and complex."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import scipy.sparse as sparse
+import scipy.sparse.linalg
+from grids import cube, half_disc
+
+from rfasim.solver.linear import NotConverged, System
+from rfasim.solver.space import Space
+
+
+def direct(space: Space, g: np.ndarray, extra: np.ndarray, held: np.ndarray, u: np.ndarray, b: np.ndarray):
+    A = (space.csr(g) + sparse.diags(extra)).tocsc()
+    free = ~held
+    out = u.copy()
+    rhs = b[free] - A[free][:, held] @ u[held]
+    out[free] = scipy.sparse.linalg.spsolve(A[free][:, free], rhs)
+    return out
+
+
+@pytest.mark.parametrize("mesh", [cube(7, 0.15), half_disc(1.0, 20.0, 16, 12)])
+@pytest.mark.parametrize("phase", [1.0, 1 + 0.5j])
+def test_solution_equals_the_direct_one(mesh, phase):
+    space = Space(*mesh)
+    rng = np.random.default_rng(0)
+    g = space.assemble(rng.uniform(0.2, 2.0, space.n_cells) * phase)
+    held = np.zeros(space.n_nodes, bool)
+    held[:13] = True
+    extra = rng.uniform(0, 0.1, space.n_nodes) * space.node_volumes() * phase
+    b = rng.normal(size=space.n_nodes).astype(g.dtype)
+    u = np.where(held, rng.normal(size=space.n_nodes), 0).astype(g.dtype)
+    expected = direct(space, g, extra, held, u, b)
+    system = System(space, held)
+    system.set_matrix(g, extra)
+    iterations = system.solve(b, u, 1e-12)
+    np.testing.assert_allclose(u, expected, atol=1e-9 * abs(expected).max())
+    assert iterations < 60
+
+
+def test_idle_nodes_and_their_edges_take_no_part():
+    points, cells = cube(6)
+    metal = (points[cells].mean(axis=1) > 0.5).all(axis=1)
+    space = Space(points, cells)
+    outside = np.unique(cells[~metal])
+    idle = np.ones(space.n_nodes, bool)
+    idle[outside] = False
+    g = space.assemble(np.where(metal, 0.0, 1.0))
+    held = (points[:, 0] == 0) | (points[:, 0] == 1) & ~idle
+    u = np.where(points[:, 0] == 0, 1.0, 0.0)
+    system = System(space, held, idle)
+    system.set_matrix(g)
+    system.solve(None, u, 1e-12)
+    assert np.abs(space.multiply(g, u)[~held & ~idle]).max() < 1e-10
+
+
+def test_a_good_first_guess_saves_the_iterations():
+    space = Space(*cube(8, 0.1))
+    held = (space.points[:, 0] == 0) | (space.points[:, 0] == 1)
+    system = System(space, held)
+    system.set_matrix(space.assemble(np.ones(space.n_cells)))
+    u = np.where(space.points[:, 0] == 0, 1.0, 0.0)
+    cold = system.solve(None, u, 1e-8)
+    assert system.solve(None, u, 1e-8) == 0 < cold
+
+
+def test_a_hopeless_matrix_is_reported():
+    space = Space(*cube(4))
+    held = space.points[:, 0] == 0
+    system = System(space, held)
+    system.set_matrix(space.assemble(np.ones(space.n_cells)))
+    b = np.ones(space.n_nodes)
+    b[-1] = np.nan
+    with pytest.raises(NotConverged):
+        system.solve(b, np.zeros(space.n_nodes), 1e-8)
