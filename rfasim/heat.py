@@ -98,13 +98,18 @@ class Boiling:
     end: float = 100.0
     latent_heat: float = 2.257e6
     returning: float = 1.0
+    diffusivity: float = 3.2e-9
     enabled: bool = True
+
+    def active(self, T: Array) -> Array:
+        """Fraction of the water that would be steam at ``T`` if none had left."""
+        return np.asarray(np.clip((T - self.start) / (self.end - self.start), 0.0, 1.0))
 
     def water_lost(self, T: Array, gone: Array) -> Array:
         """Fraction of the water that is steam at ``T``, where ``gone`` has left for good."""
         if not self.enabled:
             return gone
-        return np.asarray(np.maximum(gone, np.clip((T - self.start) / (self.end - self.start), 0.0, 1.0)))
+        return np.asarray(np.maximum(gone, self.active(T)))
 
 
 class Storage:

@@ -27,8 +27,13 @@ LevelSet: TypeAlias = Callable[[Array], Array]
 
 SNAP = 0.3  # fraction of an edge from which a vertex moves onto a crossing, tuned on drawn poses
 NEAR = 1.35  # a leaf farther than this many edges from a surface holds no cell that meets it
+SPOILED_SINE = 0.12  # a snap that leaves a cell flatter than this is undone
 POOR_SINE = 0.3  # cells with an angle below 17.5 or above 162.5 degrees are improved
+IMPROVE_SWEEPS = 3
 MAX_LEAVES = 20_000_000
+# Edge of the leaves at a surface over the edge length asked for there: cutting the lattice leaves triangles whose mean
+# edge is 0.6 (3-D) or 0.9 (2-D) of the leaf's.
+COARSENING = {2: 1.0, 3: 1.5}
 
 
 @dataclass(frozen=True)
@@ -48,8 +53,9 @@ class Patch:
 class Surface:
     """A surface the mesh conforms to.
 
-    ``size`` [m] is the edge length at the surface, or, with ``rest_size``, at its patches: away from them it grows up
-    to ``rest_size`` (which must still resolve the cross-section: at most half a shaft's diameter). ``inside`` is the
+    ``size`` [m] is the mean edge length at the surface, or, with ``rest_size``, at its patches: away from them the
+    octants grow up to ``rest_size`` (which must still resolve the cross-section: at most half a shaft's diameter).
+    ``inside`` is the
     region of the cells inside, or None for a hole. Facets are named ``name.patch`` and ``name.rest``.
     """
 
@@ -74,8 +80,8 @@ def build_mesh(
 ) -> Mesh:
     """Mesh ``domain`` so that it conforms to ``surfaces``; where they overlap, the later one wins.
 
-    Edges are at most min over surfaces of (size + grow * distance), likewise from each rim, at most ``max_size``
-    [m] (default an eighth of the domain) and at most ``extra_size(points (n, 3))`` [m]. The domain's boundary is the
+    Edges follow the smallest of: over surfaces size + grow * distance, likewise from each rim; they are at most
+    ``max_size`` [m] (default an eighth of the domain) and ``extra_size(points (n, 3))`` [m]. The domain's boundary is the
     facet set ``outer``. A box, and the flat ends of a cylinder (which must be along z), are exact. With
     ``axisymmetric`` the shapes are taken at (r, 0, z) and the mesh is the half section r >= 0; a Box domain then
     spans r = lower x .. upper x.
@@ -168,7 +174,7 @@ class _Frame:
         extent = (high - low)[keep]
         limit = float(extent.min()) / 8.0 if max_size is None else float(max_size)
         _positive("mesh.max_size", limit)
-        finest = min([*sizes, limit])
+        finest = min([*(COARSENING[len(keep)] * size for size in sizes), limit])
         exact = exact[keep]
         lower, upper, edge, roots = _divide(low[keep], extent, exact, finest, limit, axisymmetric)
         return _Frame(len(keep), lower, edge, roots, upper, wall, finest)
@@ -187,18 +193,19 @@ def _divide(
 ) -> tuple[Array, Array, Array, NDArray[np.int32]]:
     """Lower and upper corner, root edges and root counts of the lattice box.
 
-    The finest leaves come out at most 5 % larger and as little smaller than ``finest`` as nearly cubic octants allow.
+    The finest leaves come out at most 10 % larger than ``finest`` and as close to it as nearly cubic octants allow.
     """
-    depth = min(int(np.floor(np.log2(limit / finest * 1.05))), MAX_LEVEL)
+    depth = min(int(np.floor(np.log2(limit / finest * 1.1))), MAX_LEVEL)
     best: tuple[float, float, NDArray[np.int64]] | None = None
-    for shrink in np.linspace(1.0, 0.72, 29):
+    for coarser in np.linspace(1.08, 0.72, 37):
         for up in range(3):
-            target = finest * shrink * 2.0 ** max(depth - up, 0)
+            target = finest * coarser * 2.0 ** max(depth - up, 0)
             counts = np.maximum(1, np.round(extent / target)).astype(np.int64)
             edges = (extent / counts)[exact]
             stretch = float(edges.max() / edges.min()) if len(edges) else 1.0
-            coarse = float(edges.max() / target) if len(edges) else 1.0
-            cost = max(0.0, stretch - 1.04) * 30 + max(0.0, coarse * shrink - 1.03) * 30 + (1 - shrink) + 0.01 * up
+            leaf = float(edges.max() / target) * coarser if len(edges) else coarser
+            # at most 10 % too large, hardly stretched, few root octants, and then as close as can be
+            cost = 30 * max(0.0, leaf - 1.1) + 30 * max(0.0, stretch - 1.04) + abs(leaf - 1.0) + 0.12 * up
             if best is None or cost < best[0] - 1e-12:
                 best = (cost, target, counts)
     assert best is not None
@@ -244,15 +251,17 @@ class _SizeField:
     ) -> None:
         self.frame, self.surfaces, self.grow, self.extra_size = frame, surfaces, grow, extra_size
         self.bounds = [surface.shape.bounds() for surface in surfaces]
+        self.coarsening = COARSENING[frame.dim]
 
     def too_large(self, centres: Array, edge: float) -> NDArray[np.bool_]:
         """Which octants, given by centres (n, dim) and edge in root edges, must be divided."""
         frame = self.frame
         points = frame.embed(frame.lower + centres * frame.edge)
-        width = 0.95 * float(frame.edge.max()) * edge  # the few per cent by which octants are stretched
+        width = float(frame.edge.max()) * edge / 1.11  # octants may be stretched and 10 % too large
         out = np.zeros(len(points), dtype=np.bool_)
         for surface, bounds in zip(self.surfaces, self.bounds, strict=True):
-            smallest = min([surface.size, *(p.rim_size for p in surface.patches if p.rim_size is not None)])
+            rims = [patch.rim_size for patch in surface.patches if patch.rim_size is not None]
+            smallest = self.coarsening * min([surface.size, *rims])
             if smallest >= width:
                 continue
             room = _box_distance(points, bounds)
@@ -272,24 +281,25 @@ class _SizeField:
         """Which octants ``surface`` wants divided: those larger than its size field, and inside a hole only those
         that touch its surface."""
         distance = surface.shape.distance(points)
-        touching = np.abs(distance) < 0.9 * width
+        touching = np.abs(distance) < width
         relevant = touching if surface.inside is None else np.ones(len(points), dtype=np.bool_)
         relevant = relevant | (distance > 0)
         rise = np.where(touching, 0.0, self.grow * np.abs(distance))
-        size: Array = np.full(len(points), surface.size)
+        finest = self.coarsening * surface.size
+        size: Array = np.full(len(points), finest)
         wants = np.zeros(len(points), dtype=np.bool_)
         gaps = [patch.shape.distance(points) for patch in surface.patches]
         if surface.rest_size is not None and gaps:
-            away = np.maximum(np.min(gaps, axis=0) - 0.9 * width, 0.0)
-            size = np.minimum(max(surface.rest_size, surface.size), surface.size + self.grow * away)
+            away = np.maximum(np.min(gaps, axis=0) - width, 0.0)
+            size = np.minimum(max(surface.rest_size, finest), finest + self.grow * away)
         elif surface.rest_size is not None:
-            size[:] = surface.rest_size
+            size[:] = max(surface.rest_size, finest)
         wants |= size + rise < width
         for patch, gap in zip(surface.patches, gaps, strict=True):
             if patch.rim_size is not None:
                 rim = np.hypot(distance, gap)
-                near = touching & (np.abs(gap) < 0.9 * width)
-                wants |= np.where(near, 0.0, self.grow * rim) + patch.rim_size < width
+                near = touching & (np.abs(gap) < width)
+                wants |= np.where(near, 0.0, self.grow * rim) + self.coarsening * patch.rim_size < width
         return wants & relevant
 
 
@@ -385,9 +395,10 @@ class _Fitting:
         kernels.mark_vertices(self.cells, chosen, marked)
         asked = np.flatnonzero(marked)
         value[asked] = self._value(k, self.points[asked])
-        value = self._snap(k, chosen, value)
+        value = self._snap(k, self.cells, chosen, value, _BIT[k])
         n_before = len(self.cells)
-        value = self._split(k, chosen, value, same=_BIT[k])
+        edges = kernels.crossing_edges(self.cells, chosen, value)
+        value = self._split(chosen, value, edges, _BIT[k])
         chosen = np.concatenate([chosen, np.arange(n_before, len(self.cells))])
         side = np.empty(len(chosen), dtype=np.int8)
         kernels.sides(self.cells, chosen, value, side)
@@ -397,39 +408,38 @@ class _Fitting:
         inside = chosen[side < 0]
         self.owner[inside] = np.maximum(self.owner[inside], k)
 
-    def _snap(self, k: int, chosen: NDArray[np.int64], value: Array) -> Array:
-        """Slide vertices close to the zero of level set ``k`` onto it; those that cannot, count as being on it."""
+    def _snap(self, k: int, simplices: Indices, chosen: NDArray[np.int64], value: Array, same: np.uint64) -> Array:
+        """Slide vertices of the chosen simplices (cells, or faces on a surface) that are close to the zero of level
+        set ``k`` onto it (and onto ``same``); those that cannot move there count as being on it."""
         snap = np.zeros(len(self.points), dtype=np.bool_)
-        kernels.mark_snaps(self.cells, chosen, value, SNAP, snap)
+        kernels.mark_snaps(simplices, chosen, value, SNAP, snap)
         moved = np.flatnonzero(snap)
         if len(moved):
             old = self.points[moved]
-            reach = 3.0 * np.abs(value[moved])
-            new, fits = self._project(old, self.walls[moved], self.on[moved] | _BIT[k], reach)
-            self.points[moved[fits]] = new[fits]
-            self.on[moved[fits]] |= _BIT[k]
+            new, fits = self._project(old, self.walls[moved], self.on[moved] | same, 3.0 * np.abs(value[moved]))
             where = np.full(len(self.points), -1, dtype=np.int64)
             where[moved] = np.arange(len(moved))
+            was_on = self.on[moved].copy()
+            self.points[moved[fits]] = new[fits]
+            self.on[moved[fits]] |= same
+            ring = kernels.touching_cells(self.cells, snap, 1)
             active = snap.copy()
             active[moved[~fits]] = False
             for _ in range(20):
                 spoiled = np.zeros(len(self.points), dtype=np.bool_)
-                if kernels.find_spoiled(self.points, self.cells, chosen, active, 0.1, spoiled) == 0:
+                if kernels.find_spoiled(self.points, self.cells, ring, active, SPOILED_SINE, spoiled) == 0:
                     break
                 back = np.flatnonzero(spoiled)
                 self.points[back] = old[where[back]]
-                self.on[back] &= ~_BIT[k]
+                self.on[back] = was_on[where[back]]
                 active[back] = False
             value[moved] = 0.0
         self.touch[value == 0.0] |= _BIT[k]
         return value
 
-    def _split(self, k: int, chosen: NDArray[np.int64], value: Array, same: np.uint64) -> Array:
-        """Split the edges of the chosen cells that cross the zero of level set ``k``; returns the longer values."""
-        edges = kernels.crossing_edges(self.cells, chosen, value)
-        return self._split_at(k, chosen, value, edges, same)
-
-    def _split_at(self, k: int, chosen: NDArray[np.int64], value: Array, edges: Indices, same: np.uint64) -> Array:
+    def _split(self, chosen: NDArray[np.int64], value: Array, edges: Indices, same: np.uint64) -> Array:
+        """Split edges where ``value`` crosses zero, in the chosen cells; the new vertices lie on the level sets in
+        ``same`` and on those that both ends share. Returns the longer values."""
         if len(edges) == 0:
             return value
         a, b = edges[:, 0], edges[:, 1]
@@ -458,7 +468,7 @@ class _Fitting:
         self.on = np.concatenate([self.on, np.where(fits, common | same, np.uint64(0))])
         return np.concatenate([value, np.zeros(len(edges))])
 
-    def _gradients(self, k: int, points: Array, value: Array, step: Array, free: Array) -> Array:
+    def _gradients(self, k: int, points: Array, value: Array, step: float, free: Array) -> Array:
         """Gradient of level set ``k`` by differences, without the components that the walls forbid."""
         out = np.empty_like(points)
         for d in range(points.shape[1]):
@@ -482,7 +492,8 @@ class _Fitting:
         out = points.copy()
         fits = np.zeros(len(points), dtype=np.bool_)
         free = self._free(walls)
-        scale = np.maximum(reach, 1e-6 * self.frame.finest)
+        tolerance, step = 1e-7 * self.frame.finest, 1e-4 * self.frame.finest
+        reach = reach + 10.0 * tolerance
         for mask in np.unique(bits):
             rows = np.flatnonzero(bits == mask)
             active = [k for k in range(len(self.shapes)) if mask & _BIT[k]]
@@ -491,19 +502,18 @@ class _Fitting:
             for iteration in range(5):
                 x = out[rows]
                 value = np.stack([self._value(k, x) for k in active], axis=1)
-                good = np.abs(value).max(axis=1) <= 1e-7 * scale[rows]
+                good = np.abs(value).max(axis=1) <= tolerance
                 fits[rows[good]] = True
                 rows, x, value = rows[~good], x[~good], value[~good]
                 if len(rows) == 0 or iteration == 4:
                     break
-                step = 1e-4 * scale[rows]
                 slope = np.stack(
                     [self._gradients(k, x, value[:, j], step, free[rows]) for j, k in enumerate(active)], axis=1
                 )
                 gram = slope @ slope.transpose(0, 2, 1) + 1e-9 * np.eye(len(active))
                 shift = -np.einsum("nkd,nk->nd", slope, np.linalg.solve(gram, value[:, :, None])[:, :, 0])
                 length = np.sqrt((shift**2).sum(axis=1))
-                shift *= np.minimum(1.0, scale[rows] / np.maximum(length, 1e-300))[:, None]
+                shift *= np.minimum(1.0, reach[rows] / np.maximum(length, 1e-300))[:, None]
                 out[rows] = x + shift
         fits &= np.sqrt(((out - points) ** 2).sum(axis=1)) <= reach
         return out, fits
@@ -552,16 +562,135 @@ class _Fitting:
             value = np.full(len(self.points), np.inf)
             value[asked] = self._value(k, self.points[asked])
             everything = np.arange(len(faces))
-            snap = np.zeros(len(self.points), dtype=np.bool_)
-            kernels.mark_snaps(faces, everything, value, SNAP, snap)
-            value = self._slide(k, chosen, value, np.flatnonzero(snap))
+            both = _BIT[k] | _BIT[s]
+            value = self._snap(k, faces, everything, value, both)
             edges = kernels.crossing_edges(faces, everything, value)
-            self._split_at(k, chosen, value, edges, _BIT[k])
+            self._split(chosen, value, edges, both)
 
-    def _slide(self, k: int, chosen: NDArray[np.int64], value: Array, moved: NDArray[np.int64]) -> Array:
-        return value
-
-    # -- shape of cells -----------------------------------------------------------------------------------------
+    # -- the finished mesh --------------------------------------------------------------------------------------
 
     def mesh(self, background: str) -> Mesh:
-        raise NotImplementedError
+        """Drop holes and cut-off crumbs, improve poor cells, name facets, number along a curve."""
+        near = kernels.touching_cells(self.cells, (self.touch != 0) | (self.walls != 0), self.frame.dim)
+        faces, surface, face_cell = self._interfaces(near)
+        kept = ~self._is_dropped(self.owner)
+        kept[kept] = _large_components(np.ascontiguousarray(self.cells[kept]), len(self.points))
+        cells = np.ascontiguousarray(self.cells[kept])
+        owner = self.owner[kept]
+        whole = kept[face_cell]
+        faces, surface = faces[whole], surface[whole]
+        if len(cells) == 0:
+            raise InputError("mesh", "nothing of the domain is left; the surfaces cover it")
+        self._improve(cells)
+        facets = self._named(faces, surface)
+
+        used = np.zeros(len(self.points), dtype=np.bool_)
+        used[cells.ravel()] = True
+        used_nodes = np.flatnonzero(used)
+        nodes = used_nodes[np.argsort(curve_keys(self.points[used_nodes]), kind="stable")]
+        number = np.zeros(len(self.points), dtype=np.uint32)
+        number[nodes] = np.arange(len(nodes), dtype=np.uint32)
+        centroids = sum(self.points[cells[:, c]] for c in range(1, cells.shape[1])) + self.points[cells[:, 0]]
+        order = np.argsort(curve_keys(centroids), kind="stable")
+        region_names, regions = self._regions(owner[order], background)
+        return Mesh(
+            self.points[nodes],
+            number[cells[order]],
+            regions,
+            region_names,
+            {name: number[f] for name, f in facets.items()},
+            self.frame.dim == 2,
+        )
+
+    def _regions(self, owner: NDArray[np.int32], background: str) -> tuple[tuple[str, ...], NDArray[np.int32]]:
+        names = [background]
+        code = []
+        for surface in self.surfaces:
+            name = surface.inside or background
+            if name not in names:
+                names.append(name)
+            code.append(names.index(name))
+        return tuple(names), np.array([*code, 0], dtype=np.int32)[owner]
+
+    def _named(self, faces: Indices, surface: NDArray[np.int32]) -> dict[str, Indices]:
+        out: dict[str, Indices] = {}
+        number = len(self.shapes) - len(self.patches)
+        for k, given in enumerate(self.surfaces):
+            mine = faces[surface == k]
+            if len(mine) == 0:
+                raise InputError(
+                    given.name, f"has no surface in the domain: it lies outside, or is thinner than its size {given.size:g} m"
+                )
+            centres = self.points[mine].mean(axis=1)
+            free = np.ones(len(mine), dtype=np.bool_)
+            for patch in given.patches:
+                inside = free & (self._value(number, centres) <= 0)
+                number += 1
+                if not inside.any():
+                    raise InputError(f"{given.name}.{patch.name}", "does not meet the surface inside the domain")
+                out[f"{given.name}.{patch.name}"] = mine[inside]
+                free &= ~inside
+            out[f"{given.name}.{given.rest}"] = mine[free]
+        out["outer"] = faces[(surface == -2) | (surface == self.outside)]
+        return out
+
+    def _improve(self, cells: Indices) -> None:
+        """Move vertices of poor cells, those on surfaces along them, until the smallest sines have grown."""
+        sine = np.empty(len(cells))
+        for sweep in range(IMPROVE_SWEEPS):
+            if kernels.bad_cells(self.points, cells, POOR_SINE, sine) == 0:
+                return
+            wanted = np.zeros(len(self.points), dtype=np.bool_)
+            kernels.mark_vertices(cells, np.flatnonzero(sine < POOR_SINE), wanted)
+            vertices = np.flatnonzero(wanted)
+            start, ring, row = kernels.cells_around(cells, wanted)
+            before, old = np.empty(len(vertices)), self.points[vertices]
+            kernels.ring_qualities(self.points, cells, vertices, start, ring, row, before)
+            freedom = self._freedom(vertices)
+            kernels.improve_vertices(
+                self.points, cells, vertices, start, ring, row, freedom, 1.3 * POOR_SINE, 3 if sweep == 0 else 5
+            )
+            bound = (self.touch[vertices] != 0) & (self.points[vertices] != old).any(axis=1)
+            rows = np.flatnonzero(bound & (self.on[vertices] != 0))
+            if len(rows):
+                bent = vertices[rows]
+                target, fits = self._project(
+                    self.points[bent],
+                    self.walls[bent],
+                    self.on[bent],
+                    np.sqrt(((self.points[bent] - old[rows]) ** 2).sum(axis=1)),
+                )
+                target[~fits] = old[rows[~fits]]
+                kernels.settle_vertices(self.points, cells, bent, start, ring, row, target, before[rows])
+
+    def _freedom(self, vertices: NDArray[np.int64]) -> Array:
+        """Projector (n, dim, dim) onto the directions in which each vertex may move."""
+        dim = self.frame.dim
+        free = self._free(self.walls[vertices])
+        out = free[:, :, None] * np.eye(dim)
+        bits = self.on[vertices]
+        stuck = self.touch[vertices] & ~bits != 0
+        step = 1e-4 * self.frame.finest
+        for mask in np.unique(bits):
+            if mask == 0:
+                continue
+            rows = np.flatnonzero(bits == mask)
+            x = self.points[vertices[rows]]
+            active = [k for k in range(len(self.shapes)) if mask & _BIT[k]]
+            slope = np.stack([self._gradients(k, x, self._value(k, x), step, free[rows]) for k in active], axis=1)
+            gram = slope @ slope.transpose(0, 2, 1) + 1e-9 * np.eye(len(active))
+            out[rows] -= slope.transpose(0, 2, 1) @ np.linalg.solve(gram, slope)
+        out[stuck & (bits == 0)] = 0.0
+        return out
+
+
+def _large_components(cells: Indices, n_points: int) -> NDArray[np.bool_]:
+    """Which cells belong to a connected part with at least a hundredth of the cells of the largest one.
+
+    Crumbs that two surfaces cut off between them would float: no current and no heat could reach them.
+    """
+    if len(cells) == 0:
+        return np.zeros(0, dtype=np.bool_)
+    label = kernels.label_by_vertices(cells, n_points)
+    count = np.bincount(label)
+    return count[label] * 100 >= count.max()  # type: ignore[no-any-return]

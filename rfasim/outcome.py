@@ -67,7 +67,7 @@ class _Boundary:
         return np.concatenate([self.front.reshape(-1, dim), self.caps.reshape(-1, dim)])
 
     def around(self, origin: Array) -> Array:
-        """The simplices without the cavities: pieces that turn their back on ``origin`` enclose living tissue.
+        """The simplices without cavities: pieces that turn their back on ``origin`` enclose living tissue.
 
         Such is the sleeve of tissue that a cooled needle keeps alive.
         """
@@ -83,7 +83,7 @@ def _device_facets(mesh: Mesh) -> NDArray[np.uint32]:
 
 
 def _parts_at_devices(mesh: Mesh, f: Array, cells: Mask) -> Mask:
-    """Those of ``cells`` (with a dead node) in parts of the zone that touch a device, else in the largest part."""
+    """Those of ``cells`` (all have a dead node) in parts that touch a device, else in the largest part."""
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components
 

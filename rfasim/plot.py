@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from rfasim.result import Result
 
 INK, GRID = "#22303c", "#d9dee3"
-ZONE, TUMOUR, VESSEL, METAL, INSULATION = "#0072b2", "#006d4e", "#56b4e9", "#b8bfc6", "#3a4148"
+ZONE, TUMOUR, VESSEL, METAL, INSULATION = "#4cc3ff", "#7be495", "#ff8fa3", "#c3c9ce", "#00a08a"
 STYLE = {
     "font.family": "DejaVu Sans", "font.size": 11, "axes.edgecolor": INK, "axes.labelcolor": INK,
     "text.color": INK, "xtick.color": INK, "ytick.color": INK, "axes.spines.top": False,
@@ -92,6 +92,7 @@ def figure(width: float, height: float) -> Any:
     from matplotlib.figure import Figure
 
     drawing = Figure(figsize=(width, height), layout="constrained")
+    drawing.get_layout_engine().set(w_pad=0.12, h_pad=0.12)
     FigureCanvasAgg(drawing)
     return drawing
 
@@ -139,7 +140,7 @@ def draw_section(result: Result) -> bytes:
         drawing = figure(width + 1.5, 7.4)
         axes = drawing.add_subplot()
         levels = np.linspace(min(37.0, float(seen.min())), max(float(seen.max()), 60.0), 120)
-        filled = axes.tricontourf(mesh, temperature, levels=levels, cmap="inferno", extend="both")
+        filled = axes.tricontourf(mesh, temperature, levels=levels, cmap="inferno")
         bar = drawing.colorbar(filled, ax=axes, shrink=0.8, pad=0.02, aspect=28)
         bar.set_ticks([t for t in (37, 50, 60, 70, 80, 90, 100, 110, 120) if t <= levels[-1]])
         bar.set_label("temperature (°C)")
@@ -152,7 +153,7 @@ def draw_section(result: Result) -> bytes:
         axes.set(xlabel="across the needle (mm)", ylabel="along the needle, from its tip (mm)")
         axes.tick_params(color=GRID)
         title = str(result.meta.get("title") or result.summary.get("case") or "Temperature")
-        axes.set_title(f"{title}: after {clock(result.times[index])}", pad=10)
+        axes.set_title(f"{title} \N{EN DASH} temperature after {clock(result.times[index])}", pad=10)
         drawing.legend(handles=handles, loc="outside lower left", ncols=2, frameon=False, fontsize=10)
         return png(drawing)
 
@@ -189,7 +190,7 @@ def _draw_zone(axes: Any, mesh: Any, zone: Floats | None, result: Result) -> lis
         return []
     axes.tricontourf(mesh, zone, levels=[0.0, np.inf], colors=["white"], alpha=0.15)
     axes.tricontour(mesh, zone, levels=[0.0], colors=ZONE, linewidths=2.6)
-    text = f"zone, {zone_volume_text(result)}: {criterion_text(result.meta['criterion'])}"
+    text = f"zone at the end, {zone_volume_text(result)}: {criterion_text(result.meta['criterion'])}"
     return [Patch(facecolor="#fbe9e2", edgecolor=ZONE, linewidth=2.2, label=text)]
 
 

@@ -41,7 +41,7 @@ class Problems(ValueError):
 
 _NUMBER = r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?"
 _QUANTITY = re.compile(rf"\s*({_NUMBER}|[-+]?\.?(?:nan|infinity|inf))\s*(.*?)\s*", re.IGNORECASE | re.ASCII)
-# Units as pint may read them: a power is one digit after a name or a number, so that nothing grows ("9**9**9").
+# Units as pint may read them: a power is one digit after a name or number, so that nothing grows ("9**9**9").
 _UNIT = re.compile(r"(?:[\w°%./() -]|(?<=[\w])\s*(?:\*\*|\^)\s*-?\d(?![\d*^])|\*(?!\*))+")
 _LONGEST = 80
 
@@ -155,8 +155,7 @@ def parse(value: Any, unit: str, *, needs_unit: bool = True) -> float:
 
     The result is the float nearest to the decimal number written, so "1.5 mm" is exactly ``0.0015``.
     """
-    meaning, example = _MEANING[unit]
-    allowed = f"expected {meaning} such as '{example}'"
+    allowed = f"expected {Quantity(unit).meaning}"
     if isinstance(value, Real) and not isinstance(value, bool):
         if needs_unit and unit:
             raise ValueError(f"{value} has no unit; {allowed}")
@@ -187,7 +186,7 @@ def parse(value: Any, unit: str, *, needs_unit: bool = True) -> float:
             except ValueError as error:
                 raise ValueError(f"'{value}' {error}; {allowed}") from None
     else:
-        shown = repr(value)
+        shown = "nothing" if value is None else repr(value)
         raise ValueError(f"got {shown if len(shown) <= _LONGEST else shown[:_LONGEST] + '...'}; {allowed}")
     if not math.isfinite(number):
         raise ValueError(f"got {value}, which is not a finite number; {allowed}")
@@ -215,7 +214,7 @@ def text(value: float, unit: str) -> str | float:
 class Quantity:
     """Metadata that makes an annotated float readable with its unit, bounded, and writable with its unit.
 
-    ``Annotated[float, Quantity("m", 0.0, 10.0, low_open=True)]`` is a float in m between ``low`` and ``high``,
+    ``Annotated[float, Quantity("m", 0.0, 10.0, low_open=True)]`` is a float in m from ``low`` to ``high``,
     ``low`` itself excluded when ``low_open``.
     """
 
@@ -223,6 +222,12 @@ class Quantity:
     low: float | None = None
     high: float | None = None
     low_open: bool = False
+
+    @property
+    def meaning(self) -> str:
+        """What is expected, with an example: "a power such as '30 W'"."""
+        meaning, example = _MEANING[self.unit]
+        return f"{meaning} such as '{example}'"
 
     def read(self, value: Any, *, needs_unit: bool) -> float:
         """``value`` as a float in ``unit`` within the bounds; raises ValueError with a sentence."""
@@ -253,13 +258,12 @@ class Quantity:
     def __get_pydantic_json_schema__(
         self, schema: core_schema.CoreSchema, handler: GetJsonSchemaHandler
     ) -> dict[str, Any]:
-        meaning, example = _MEANING[self.unit]
         written: dict[str, Any] = {
             "type": "string",
             "pattern": r"^\s*[-+]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][-+]?[0-9]+)?"
             + (r"\s*\S" if self.unit else r"\s*%?\s*$"),
-            "description": f"{meaning} with its unit, such as '{example}'",
-            "examples": [example],
+            "description": f"{_MEANING[self.unit][0]} with its unit, such as '{_MEANING[self.unit][1]}'",
+            "examples": [_MEANING[self.unit][1]],
         }
         if self.unit:
             return written

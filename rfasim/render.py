@@ -15,10 +15,11 @@ def render(source: str, target: str) -> None:
     import pyvista
 
     pyvista.OFF_SCREEN = True
-    plotter = pyvista.Plotter(off_screen=True, window_size=[1500, 1200], lighting="three lights")
-    plotter.set_background("white")
     with np.load(source) as data:
-        names = dict.fromkeys(key.split("/")[0] for key in data.files)
+        plotter = pyvista.Plotter(off_screen=True, window_size=data["pixels"].tolist(), lighting="three lights")
+        plotter.set_background("white")
+        translucent = []
+        names = dict.fromkeys(key.split("/")[0] for key in data.files if "/" in key)
         for name in names:
             points, triangles = data[f"{name}/points"], data[f"{name}/triangles"]
             faces = np.insert(triangles, 0, 3, axis=1).ravel()
@@ -26,17 +27,29 @@ def render(source: str, target: str) -> None:
             red, green, blue, opacity = data[f"{name}/style"]
             if opacity < 1.0:  # the zone is smooth, a device keeps its edges
                 surface = surface.clean(tolerance=1e-6).smooth_taubin(n_iter=12, pass_band=0.1)
-            surface = surface.compute_normals(split_vertices=opacity == 1.0, feature_angle=40.0)
-            plotter.add_mesh(
+            surface = surface.compute_normals(split_vertices=bool(opacity == 1.0), feature_angle=40.0)
+            actor = plotter.add_mesh(
                 surface, color=(red, green, blue), opacity=opacity, smooth_shading=True, specular=0.35,
                 specular_power=18, ambient=0.12, diffuse=0.9,
             )  # fmt: skip
-    plotter.enable_depth_peeling(8)
+            if opacity < 1.0:
+                translucent.append(actor)
+        centre, half, (_, up, towards) = data["centre"], float(data["half"]), data["axes"]
+        plotter.camera_position = [centre + 10.0 * half * towards, centre, up]
+        plotter.enable_parallel_projection()
+        plotter.camera.parallel_scale = half  # half the picture's height, in mm
+        plotter.camera.clipping_range = (0.1 * half, 20.0 * half)
+    # seen with software OpenGL: depth peeling together with multisampling draws nothing translucent at all
     plotter.enable_anti_aliasing("ssaa")
-    plotter.camera_position = [(1.0, -1.6, 0.55), (0.0, 0.0, 0.0), (0.0, 0.0, 1.0)]
-    plotter.reset_camera()
-    plotter.camera.zoom(1.25)
-    plotter.screenshot(target, transparent_background=False)
+    plotter.enable_depth_peeling(8)
+    picture = plotter.screenshot(return_img=True)
+    for actor in translucent:
+        actor.SetVisibility(False)
+    if translucent and np.array_equal(plotter.screenshot(return_img=True), picture):
+        plotter.disable_depth_peeling()
+    for actor in translucent:
+        actor.SetVisibility(True)
+    plotter.screenshot(target)
     plotter.close()
 
 

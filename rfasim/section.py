@@ -73,7 +73,7 @@ def electrode_axis(result: Result) -> tuple[Floats, Floats]:
     return centre + ((points - centre) @ direction).max() * direction, direction
 
 
-def _across(result: Result, origin: Floats, axis: Floats) -> Floats:
+def across_direction(result: Result, origin: Floats, axis: Floats) -> Floats:
     """A unit vector normal to ``axis``, towards the second electrode, tumour or nearest vessel if there is one."""
     mesh, meta = result.mesh, result.meta.get("electrodes") or []
     candidates = [np.asarray(other["tip"], dtype=np.float64) for other in meta[1:] if "tip" in other]
@@ -112,7 +112,7 @@ def _mirrored(result: Result) -> Section:
     metal = parts.pop("metal", np.zeros(len(triangles), dtype=np.bool_))
 
     def lines(ending: str) -> list[Floats]:
-        facets = _device_facets(result, ending)
+        facets = device_facets(result, ending)
         return [points[line] for line in chains(np.concatenate([facets, image[facets]]))]
 
     return Section(
@@ -122,7 +122,8 @@ def _mirrored(result: Result) -> Section:
     )  # fmt: skip
 
 
-def _device_facets(result: Result, ending: str) -> Indices:
+def device_facets(result: Result, ending: str) -> Indices:
+    """Facets (n, dim) on the electrodes whose name ends with ``ending``."""
     facets = [
         f for name, f in result.mesh.facets.items() if name.startswith("electrodes[") and name.endswith(ending)
     ]
@@ -133,7 +134,7 @@ def _device_facets(result: Result, ending: str) -> Indices:
 def _plane(result: Result) -> Section:
     mesh = result.mesh
     origin, axis = electrode_axis(result)
-    across = _across(result, origin, axis)
+    across = across_direction(result, origin, axis)
     normal = np.cross(across, axis)
     level = (mesh.points - origin) @ normal
     level[np.abs(level) < 1e-9] = 0.0  # nodes that are meant to lie in the plane
@@ -151,7 +152,7 @@ def _plane(result: Result) -> Section:
             )  # fmt: skip
 
     def lines(ending: str) -> list[Floats]:
-        facets = _device_facets(result, ending)
+        facets = device_facets(result, ending)
         if len(facets) == 0:
             return []
         edge = cut(facets, level)

@@ -89,7 +89,7 @@ class Simulation:
         self.admittivity_37 = y if self.is_complex else y.real.copy()
         self.admittivity_37[[k for k in range(len(y)) if not d.conducts[d.cell_tissue == k].any()]] = 0.0
         b = case.boiling
-        self.boiling = Boiling(b.start, b.end, b.latent_heat, b.returning_fraction, b.enabled)
+        self.boiling = Boiling(b.start, b.end, b.latent_heat, b.returning_fraction, b.water_diffusivity, b.enabled)
         self.storage = Storage(space, d.cell_tissue, d.tissues, self.boiling)
         self._prepare_potential()
         self._prepare_heat()
@@ -158,8 +158,14 @@ class Simulation:
             held[nodes] = True
         self.is_held = held
         self.heat_system = System(space, held)
+        carrier = None
+        if self.boiling.enabled and self.boiling.diffusivity > 0:
+            latent = np.array([tissue.water for tissue in d.tissues]) * self.boiling.latent_heat
+            spread = space.assemble((latent * self.boiling.diffusivity)[d.cell_tissue], threads=case.solver.threads)
+            carrier = (self.boiling.active, spread)
         self.stepper = Stepper(
             space, self.heat_system, self.storage.kinks, 0.02 * case.time.tolerance, case.solver.heat_tolerance,
+            carrier,
         )  # fmt: skip
         self.k_37 = np.array([tissue.thermal_conductivity for tissue in d.tissues])
         self.fixed_conduction: Array | None = None

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable
+from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,7 +19,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rfasim.section import _device_facets, electrode_axis, parts_of_cells
+from rfasim.plot import INK, STYLE, criterion_text, figure, png, zone_volume_text
+from rfasim.section import across_direction, device_facets, electrode_axis, parts_of_cells
 from rfasim.slicing import Floats, Indices, cut, revolve
 
 if TYPE_CHECKING:
@@ -26,9 +28,12 @@ if TYPE_CHECKING:
 
 Surface = tuple[Floats, Indices]  # points (n, 3) in mm, triangles (k, 3)
 COLOURS = {
-    "zone": "#e4572e", "contact": "#dfe3e6", "insulation": "#3a4148", "vessels": "#4a90d9", "tumour": "#2a9d6f",
+    "zone": "#4cb8f0", "contact": "#d5dadf", "insulation": "#37424c", "vessels": "#e0576f", "tumour": "#3fae6a",
 }  # fmt: skip
-OPACITY = {"zone": 0.5, "contact": 1.0, "insulation": 1.0, "vessels": 0.9, "tumour": 0.45}
+OPACITY = {"zone": 0.45, "contact": 1.0, "insulation": 1.0, "vessels": 0.95, "tumour": 0.6}
+LABELS = {"contact": "contact", "insulation": "insulated part", "vessels": "vessels", "tumour": "tumour"}
+LIGHT = np.array([-0.35, 0.55, 0.76])  # in camera coordinates: over the left shoulder
+PIXELS = (1280, 1280)
 LIBRARIES = (("libEGL.so.1", "vtkEGLRenderWindow"), ("libOSMesa.so.8", "vtkOSOpenGLRenderWindow"),
              ("libOSMesa.so.6", "vtkOSOpenGLRenderWindow"))  # fmt: skip
 INSTALL_GL = "apt-get install libegl1 libgl1-mesa-dri"
@@ -49,18 +54,19 @@ def render_window() -> str | None:
 
 
 def surfaces_of(result: Result) -> dict[str, Surface]:
-    """The surfaces to draw, by name, in mm from the tip of the first electrode; axisymmetric ones revolved."""
+    """The surfaces to draw, by name, in mm: tip of the first electrode at 0, handle up; axisymmetric ones revolved."""
     mesh = result.mesh
-    tip, direction = electrode_axis(result)
-    points = 1e3 * (mesh.points - (np.array([0.0, tip[-1]]) if mesh.axisymmetric else tip))
-    if mesh.axisymmetric and direction[-1] > 0:
-        points = points * [1.0, -1.0]
+    tip, axis = electrode_axis(result)
+    if mesh.axisymmetric:
+        points = 1e3 * np.column_stack([mesh.points[:, 0], (tip[-1] - mesh.points[:, 1]) * axis[-1]])
+    else:
+        across = across_direction(result, tip, axis)
+        points = 1e3 * (mesh.points - tip) @ np.stack([across, np.cross(-axis, across), -axis], axis=1)
 
     def surface(where: Floats, pieces: NDArray[Any]) -> Surface:
-        if mesh.axisymmetric:
-            return revolve(where, pieces)
         used, new = np.unique(pieces, return_inverse=True)
-        return where[used], new.reshape(pieces.shape).astype(np.int64)
+        where, pieces = where[used], new.reshape(pieces.shape).astype(np.int64)
+        return revolve(where, pieces) if mesh.axisymmetric else (where, pieces)
 
     found: dict[str, Surface] = {}
     parts = parts_of_cells(result)
@@ -70,7 +76,7 @@ def surfaces_of(result: Result) -> dict[str, Surface]:
         if len(edge.pieces):
             found["zone"] = surface(edge.values(points), edge.pieces)
     for name in ("contact", "insulation"):
-        facets = _device_facets(result, f".{name}")
+        facets = device_facets(result, f".{name}")
         if len(facets):
             found[name] = surface(points, facets)
     for name, chosen in parts.items():
@@ -92,21 +98,128 @@ def _cropped(surfaces: dict[str, Surface]) -> dict[str, Surface]:
         return surfaces
     everything = np.concatenate(core)
     low, high = everything.min(axis=0), everything.max(axis=0)
-    room = max(6.0, 0.35 * float((high - low).max()))
+    room = max(5.0, 0.25 * float((high - low).max()))
     out = {}
     for name, (points, triangles) in surfaces.items():
+        # cut where the box ends, not at the next triangle: shaft facets are long
+        points = points.clip(low - room, high + room) if name == "insulation" else points
         corners = points[triangles]
         kept = np.all((corners.max(axis=1) >= low - room) & (corners.min(axis=1) <= high + room), axis=1)
+        kept &= np.any(np.ptp(corners, axis=1) > 0, axis=1)
         if kept.any():
             out[name] = (points, triangles[kept])
     return out
 
 
+@dataclass(frozen=True)
+class Camera:
+    """A parallel projection: looks at ``centre``, sees ``half`` mm to each side; rows of ``axes`` right, up, to us."""
+
+    centre: Floats
+    half: float
+    axes: Floats
+
+    @classmethod
+    def looking_at(cls, surfaces: dict[str, Surface]) -> Camera:
+        """From the front, a little from the right and above, with all surfaces in view."""
+        towards = np.array([0.5, -1.0, 0.35])
+        towards /= np.linalg.norm(towards)
+        right = np.cross([0.0, 0.0, 1.0], towards)
+        right /= np.linalg.norm(right)
+        axes = np.stack([right, np.cross(towards, right), towards])
+        points = np.concatenate([points[np.unique(triangles)] for points, triangles in surfaces.values()])
+        seen = points @ axes.T
+        low, high = seen.min(axis=0), seen.max(axis=0)
+        return cls(axes.T @ ((low + high) / 2), 0.54 * float((high - low)[:2].max()), axes)
+
+
 def draw_zone3d(result: Result, say: Callable[[str], None] = lambda _: None) -> bytes:
     """The 3-D picture as PNG bytes; ``say`` is told in one sentence when VTK could not be used and why."""
+    import matplotlib
+    from matplotlib.patches import Patch
+
     surfaces = surfaces_of(result)
-    picture, reason = _by_vtk(surfaces)
-    if picture is None:
-        say(f"zone3d.png is drawn in a simpler way, because {reason}.")
-        picture = _by_matplotlib(surfaces)
-    return _framed(picture, result, surfaces)
+    with matplotlib.rc_context(STYLE):
+        drawing = figure(7.4, 7.4)
+        axes = drawing.add_subplot()
+        axes.set_axis_off()
+        if surfaces:
+            camera = Camera.looking_at(surfaces)
+            picture, reason = render_by_vtk(surfaces, camera)
+            half = camera.half
+            if picture is None:
+                say(f"zone3d.png is drawn in a simpler way, because {reason}.")
+                _paint(axes, surfaces, camera)
+            else:
+                axes.imshow(picture, extent=(-half, half, -half, half), interpolation="lanczos")
+            axes.set(xlim=(-half, half), ylim=(-half, half), aspect="equal")
+            _scale_bar(axes, half)
+        volume = zone_volume_text(result)
+        axes.set_title(f"Ablation zone, {volume}" if "zone" in surfaces else "No tissue reached the zone's criterion")
+        labels = LABELS | {"zone": criterion_text(result.meta.get("criterion", "zone"))}
+        handles = [Patch(facecolor=COLOURS[n], edgecolor=INK, linewidth=0.5, label=labels[n]) for n in surfaces]
+        drawing.legend(handles=handles, loc="outside lower left", ncols=3, frameon=False, fontsize=10)
+        return png(drawing)
+
+
+def _scale_bar(axes: Any, half: float) -> None:
+    length = next((mm for mm in (50.0, 20.0, 10.0, 5.0, 2.0, 1.0) if mm <= 0.6 * half), 1.0)
+    left, bottom = -0.96 * half, -0.95 * half
+    axes.plot([left, left + length], [bottom, bottom], color=INK, linewidth=3.0, solid_capstyle="butt")
+    axes.text(left + length / 2, bottom + 0.02 * half, f"{length:g} mm", ha="center", va="bottom", fontsize=10.5)
+
+
+def _paint(axes: Any, surfaces: dict[str, Surface], camera: Camera) -> None:
+    """All triangles from back to front with flat shading: what matplotlib can do, and it cannot crash."""
+    from matplotlib.collections import PolyCollection
+    from matplotlib.colors import to_rgb
+
+    flat, depth, colours = [], [], []
+    for name, (points, triangles) in surfaces.items():
+        corners = ((points - camera.centre) @ camera.axes.T)[triangles]
+        normals = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
+        size = np.linalg.norm(normals, axis=1)
+        facing = np.abs(normals @ LIGHT) / np.where(size > 0, size, 1.0)
+        shade = np.clip(0.45 + 0.6 * facing, 0.0, 1.0)[:, None]
+        alpha = np.full((len(triangles), 1), 0.6 * OPACITY[name] if OPACITY[name] < 0.9 else 1.0)
+        flat.append(corners[:, :, :2])
+        depth.append(corners[:, :, 2].mean(axis=1))
+        colours.append(np.hstack([shade * to_rgb(COLOURS[name]), alpha]))
+    order = np.argsort(np.concatenate(depth))
+    axes.add_collection(
+        PolyCollection(np.concatenate(flat)[order], facecolors=np.concatenate(colours)[order], linewidths=0.0)
+    )
+
+
+def render_by_vtk(surfaces: dict[str, Surface], camera: Camera) -> tuple[NDArray[Any] | None, str]:
+    """The picture (rows, columns, 3) drawn by VTK in a child process, or None and the reason in words."""
+    window = render_window()
+    if window is None:
+        return None, f"this machine has no library for 3-D pictures (to get one: {INSTALL_GL})"
+    if find_spec("pyvista") is None:
+        return None, f"pyvista is not installed (to get it: {INSTALL_PYVISTA})"
+    import matplotlib.image
+    from matplotlib.colors import to_rgb
+
+    arrays: dict[str, Any] = {"centre": camera.centre, "half": camera.half, "axes": camera.axes, "pixels": PIXELS}
+    for name, (points, triangles) in surfaces.items():
+        arrays |= {f"{name}/points": points, f"{name}/triangles": triangles}
+        arrays[f"{name}/style"] = np.array([*to_rgb(COLOURS[name]), OPACITY[name]])
+    with tempfile.TemporaryDirectory(prefix="rfasim-") as folder:
+        source, target = Path(folder, "surfaces.npz"), Path(folder, "picture.png")
+        np.savez(source, **arrays)
+        environment = {**os.environ, **({"VTK_DEFAULT_OPENGL_WINDOW": window} if window else {})}
+        command = [sys.executable, "-m", "rfasim.render", str(source), str(target)]
+        try:
+            child = subprocess.run(
+                command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, timeout=180, check=False
+            )
+        except subprocess.TimeoutExpired:
+            return None, "the 3-D library did not answer within three minutes"
+        except OSError as error:
+            return None, f"no second process could be started ({error.strerror})"
+        if child.returncode != 0 or not target.is_file():
+            said = child.stderr.decode(errors="replace").strip().splitlines()
+            how = f"was ended by signal {-child.returncode}" if child.returncode < 0 else f"said: {said[-1] if said else ''}"
+            return None, f"the 3-D library {how} (the usual cure: {INSTALL_GL})"
+        return matplotlib.image.imread(target)[..., :3], ""

@@ -82,7 +82,7 @@ def needle_mesh_3d(n: int = 9, half: float = 0.04) -> Mesh:
     points, cells = _compact(grid, cells)
 
     def near(p: np.ndarray) -> np.ndarray:
-        return (np.hypot(p[:, 0], p[:, 1]) < 1.1 * NEEDLE_RADIUS) & (p[:, 2] < half - 1e-9)
+        return (np.hypot(p[:, 0], p[:, 1]) < 1.1 * NEEDLE_RADIUS) & (p[:, 2] > TIP - 1e-3) & (p[:, 2] < half - 1e-9)
 
     return Mesh(points, cells, np.zeros(len(cells), np.int32), ("tissue",), _name_facets(points, cells, near), False)
 

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from itertools import permutations
-
 import numpy as np
 import pytest
+from lattices import cube, half_plane
 
 from rfasim.solver.level_set import (
     clip_simplices,
@@ -14,43 +13,6 @@ from rfasim.solver.level_set import (
     level_surface,
     volume_above,
 )
-
-
-def cube(n: int, seed: int | None = None) -> tuple[np.ndarray, np.ndarray]:
-    """The unit cube [-1, 1]^3 in 6 n^3 tetrahedra, inner nodes shaken by a seed."""
-    axis = np.linspace(-1.0, 1.0, n + 1)
-    points = np.stack(np.meshgrid(axis, axis, axis, indexing="ij"), axis=-1).reshape(-1, 3)
-    corner = np.stack(np.meshgrid(*[np.arange(n)] * 3, indexing="ij"), axis=-1).reshape(-1, 3)
-    strides = np.array([(n + 1) ** 2, n + 1, 1])
-    base = corner @ strides
-    cells = []
-    for order in permutations(range(3)):
-        steps = np.cumsum([0, *[strides[i] for i in order]])
-        cells.append(base[:, None] + steps)
-    tetrahedra = np.concatenate(cells)
-    if seed is not None:
-        inner = np.all(np.abs(points) < 1 - 1e-9, axis=1)
-        points[inner] += np.random.default_rng(seed).uniform(-0.2 / n, 0.2 / n, (inner.sum(), 3))
-    edges = points[tetrahedra[:, 1:]] - points[tetrahedra[:, :1]]
-    flipped = np.linalg.det(edges) < 0
-    tetrahedra[flipped] = tetrahedra[flipped][:, [0, 2, 1, 3]]
-    return points, tetrahedra.astype(np.uint32)
-
-
-def half_disc_box(n: int, seed: int | None = None) -> tuple[np.ndarray, np.ndarray]:
-    """The rectangle r in [0, 1], z in [-1, 1] in 4 n^2 anticlockwise triangles."""
-    r, z = np.linspace(0, 1, n + 1), np.linspace(-1, 1, 2 * n + 1)
-    points = np.stack(np.meshgrid(r, z, indexing="ij"), axis=-1).reshape(-1, 2)
-    i, j = np.meshgrid(np.arange(n), np.arange(2 * n), indexing="ij")
-    base = (i * (2 * n + 1) + j).reshape(-1)
-    step = 2 * n + 1
-    cells = np.concatenate(
-        [np.stack([base, base + step, base + step + 1], 1), np.stack([base, base + step + 1, base + 1], 1)]
-    )
-    if seed is not None:
-        inner = (points[:, 0] > 1e-9) & (points[:, 0] < 1 - 1e-9) & (np.abs(points[:, 1]) < 1 - 1e-9)
-        points[inner] += np.random.default_rng(seed).uniform(-0.2 / n, 0.2 / n, (inner.sum(), 2))
-    return points, cells.astype(np.uint32)
 
 
 def triangle_normals(vertices: np.ndarray, triangles: np.ndarray) -> np.ndarray:
@@ -147,7 +109,7 @@ def test_a_field_exactly_at_the_level_on_nodes_gives_the_exact_volume() -> None:
 
 
 def test_axisymmetric_cylinders_and_cones_are_exact() -> None:
-    points, cells = half_disc_box(5, seed=3)
+    points, cells = half_plane(5, seed=3)
     cylinder = volume_above(points, cells, -points[:, 0], -0.37, axisymmetric=True)
     assert cylinder == pytest.approx(np.pi * 0.37**2 * 2, rel=1e-12)
     slab = volume_above(points, cells, points[:, 1], 0.21, axisymmetric=True)
@@ -162,7 +124,7 @@ def test_axisymmetric_cylinders_and_cones_are_exact() -> None:
 def test_axisymmetric_balls_converge_with_second_order() -> None:
     errors = []
     for n in (8, 16, 32, 64):
-        points, cells = half_disc_box(n, seed=n)
+        points, cells = half_plane(n, seed=n)
         field = 0.7 - np.hypot(points[:, 0], points[:, 1] - 0.03)
         errors.append(
             abs(volume_above(points, cells, field, 0.0, axisymmetric=True) / (4 / 3 * np.pi * 0.343) - 1)
@@ -172,7 +134,7 @@ def test_axisymmetric_balls_converge_with_second_order() -> None:
 
 
 def test_segments_have_what_is_above_to_their_left_and_enclose_its_volume() -> None:
-    points, cells = half_disc_box(12, seed=8)
+    points, cells = half_plane(12, seed=8)
     field = 0.6 - np.hypot(points[:, 0], points[:, 1])
     vertices, segments, _ = level_surface(points, cells, field, 0.0)
     a, b = vertices[segments[:, 0]], vertices[segments[:, 1]]

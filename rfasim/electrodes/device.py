@@ -1,7 +1,7 @@
 """What every electrode has in common: it is geometry, in metres, in world coordinates, and nothing else.
 
-A device knows its shape, which part of its surface conducts (its contacts), what keeps it at which temperature,
-and where its sensors sit. It knows no mesh, no tissue and no watts.
+A device knows its shape, which part of its surface conducts (its contacts), what keeps it at which
+temperature, and where its sensors sit. It knows no mesh, no tissue and no watts.
 """
 
 from __future__ import annotations
@@ -160,7 +160,7 @@ class Placed(Device):
     tip: Point | None = None
     """the foremost point of the device"""
     direction: Vector | None = None
-    """the way the device points, of any length; [0, 0, -1], with the shaft upwards, when only the tip is given"""
+    """the way the device points, of any length; with a tip alone it is [0, 0, -1], the shaft upwards"""
     entry: Point | None = None
     """where the device enters the body, on the shaft"""
     target: Point | None = None

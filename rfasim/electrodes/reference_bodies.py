@@ -1,4 +1,4 @@
-"""Bodies with exact solutions: ball, spheroid, rod through the whole domain. All of their surface conducts."""
+"""Bodies with exact solutions: ball, spheroid, rod through the whole domain. All their surface conducts."""
 
 from __future__ import annotations
 

@@ -247,3 +247,15 @@ def cell_mean(cells: Any, region: Any, table: Any, out: Any) -> None:
         for c in range(np.uint64(cells.shape[0])):
             row = table[region[c]]
             out[c] = share * (row[cells[c, 0]] + row[cells[c, 1]] + row[cells[c, 2]])
+
+
+@kernel
+def add_secants(x: Any, T: Any, conductance: Any, lower: Any, upper: Any, out: Any) -> None:
+    """``out += conductance (x_i - x_j) / (T_i - T_j)`` on each edge; equal temperatures count as parallel to ``x``."""
+    for e in range(np.uint64(out.shape[0])):
+        i, j = lower[e], upper[e]
+        dx = x[i] - x[j]
+        if dx != 0.0:
+            out[e] += conductance[e] * (dx / (T[i] - T[j]))
+        elif 0.0 < x[i] < 1.0:
+            out[e] += conductance[e]

@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from rfasim.solver import kernels
 from rfasim.solver.linear import NotConverged, System
 from rfasim.solver.space import Array, Space
 
@@ -33,10 +34,6 @@ class Flow:
     conductance: Array
     reaction: Array
     source: Array
-
-    def rate(self, space: Space, T: Array) -> Array:
-        """Power into each node [W] at temperature ``T``."""
-        return np.asarray(self.source - self.reaction * T - space.multiply(self.conductance, T))
 
     def towards(self, other: Flow, part: float) -> Flow:
         """The flow a ``part`` of the way to ``other``."""
@@ -64,20 +61,44 @@ class Step:
 class Stepper:
     """Advances nodal temperatures on the free nodes of ``system``; held nodes keep theirs.
 
+    ``carrier``: a quantity ``x(T)`` that never falls with T, and the edge conductances [W] with which it spreads and
+    carries heat (latent heat with water). It enters the matrix by its secant over each edge, which keeps it symmetric.
+
     ``storage(T)`` gives enthalpy [J] and its slope [J/K] per node; ``kinks`` are temperatures where the slope jumps.
     ``tolerance`` [K]: to what the stages are solved.
     """
 
     def __init__(self, space: Space, system: System, kinks: tuple[float, ...], tolerance: float,
-                 linear_tolerance: float) -> None:
+                 linear_tolerance: float, carrier: tuple[Callable[[Array], Array], Array] | None = None) -> None:
+        self.carrier = carrier
         self.space, self.system, self.kinks = space, system, kinks
         self.tolerance, self.linear_tolerance = tolerance, linear_tolerance
+
+    def rate(self, flow: Flow, T: Array) -> Array:
+        """Power into each node [W] at temperature ``T``."""
+        out = flow.source - flow.reaction * T - self.space.multiply(flow.conductance, T)
+        if self.carrier is not None:
+            x = self.carrier[0](T)
+            if x.any():
+                out -= self.space.multiply(self.carrier[1], x)
+        return np.asarray(out)
+
+    def _secant(self, conductance: Array, T: Array) -> Array:
+        """``conductance`` with the carrier's secant over each edge added."""
+        if self.carrier is None:
+            return conductance
+        x = self.carrier[0](T)
+        if not x.any():
+            return conductance
+        out = conductance.copy()
+        kernels.add_secants(x, T, self.carrier[1], self.space.lower, self.space.upper, out)
+        return out
 
     def step(self, storage: Callable[[Array], tuple[Array, Array]], T: Array, H: Array, h: float, start: Flow,
              end: Flow, guess: Array) -> Step:
         """One step of ``h`` [s] from ``T``, ``H``; ``guess`` is the expected end temperature. Raises NotConverged."""
         free = self.system.free
-        f0 = start.rate(self.space, T)
+        f0 = self.rate(start, T)
         middle = start.towards(end, GAMMA)
         first = (1 - GAMMA) * T + GAMMA * guess
         T1, f1, n1, _ = self._solve(storage, first, H + h * DIAGONAL * f0, h * DIAGONAL, middle)
@@ -97,13 +118,12 @@ class Stepper:
         free = self.system.free
         T = guess.copy()
         factored: Array | None = None
-        scaled = dh * flow.conductance
         for iteration in range(MAX_NEWTON):
             H, slope = storage(T)
-            rate = flow.rate(self.space, T)
+            rate = self.rate(flow, T)
             residual = goal + dh * rate - H
             if factored is None or np.any(np.abs(slope - factored)[free] > 0.01 * factored[free]):
-                self.system.set_matrix(scaled, slope + dh * flow.reaction)
+                self.system.set_matrix(dh * self._secant(flow.conductance, T), slope + dh * flow.reaction)
                 factored = slope
                 diagonal = self.system.diagonal
             size = np.abs(residual[free]) / diagonal

@@ -1,0 +1,520 @@
+"""What a user writes: frozen records, read from YAML or made in Python, with every default visible.
+
+    >>> case = load_case("cases/needle.yaml", [("generator.power", "20 W")])     # doctest: +SKIP
+    >>> print(case_yaml(case))                                                    # doctest: +SKIP
+
+Values carry units in files and are SI floats (temperatures degC) in Python. A case says what is to be
+simulated; how that becomes a mesh and a run is for ``domain`` and ``simulation``.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+from collections.abc import Iterable
+from pathlib import Path, PurePosixPath
+from typing import Annotated, Any, Literal, Self
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, WithJsonSchema, model_validator
+
+from rfasim import geometry
+from rfasim.complaints import complaints, input_error, near
+from rfasim.damage import CRITERIA, DEFAULT_CRITERION
+from rfasim.electrodes import AnyDevice
+from rfasim.errors import InputError
+from rfasim.generator import Generator
+from rfasim.quantities import (
+    Density,
+    Distance,
+    Duration,
+    Fraction,
+    Frequency,
+    Length,
+    Point,
+    PositiveNumber,
+    Problems,
+    Record,
+    SpecificEnergy,
+    SpecificHeat,
+    Temperature,
+    TemperatureDifference,
+    text,
+)
+from rfasim.tissues import TissueOverride
+from rfasim.yaml_io import dump_yaml, parse_yaml, read_text, write_text
+
+Array = NDArray[np.float64]
+
+
+def _criterion(name: str) -> str:
+    if name not in CRITERIA:
+        raise ValueError(f"got '{name}'; {near(name, CRITERIA)}")
+    return name
+
+
+Criterion = Annotated[
+    str,
+    AfterValidator(_criterion),
+    WithJsonSchema({"type": "string", "enum": list(CRITERIA)}, mode="validation"),
+]
+ElectricKind = Literal["ground", "far_field", "insulated"]
+ThermalKind = Literal["fixed", "far_field", "insulated"]
+
+
+class ElectricBoundary(Record):
+    """What the outside does to the potential: ground (0 V), far field (tissue goes on), or insulation."""
+
+    kind: ElectricKind = "ground"
+    ends: ElectricKind | None = None
+    """another kind for the flat ends of a cylinder"""
+
+
+class ThermalBoundary(Record):
+    """What the outside does to heat: held at a temperature, far field (tissue goes on), or insulation."""
+
+    kind: ThermalKind = "fixed"
+    temperature: Temperature | None = None
+    """temperature a fixed boundary is held at; body temperature when not stated"""
+    ends: ThermalKind | None = None
+    """another kind for the flat ends of a cylinder"""
+
+
+class _Domain(Record):
+    centre: Point | None = None
+    """middle of the domain; the middle of the first electrode's conducting part when not stated"""
+    axisymmetric: bool = False
+    """compute in the half plane (r, z) instead of in three dimensions"""
+    electric_boundary: ElectricBoundary = ElectricBoundary()
+    thermal_boundary: ThermalBoundary = ThermalBoundary()
+
+    def depth(self, points: Array, centre: tuple[float, float, float]) -> Array:
+        """How far inside the domain ``points`` (n, 3) lie [m]; negative outside."""
+        return -self.geometry(centre).distance(np.ascontiguousarray(points, float))
+
+    def geometry(self, centre: tuple[float, float, float]) -> geometry.Shape:
+        """The outer shape about ``centre`` [m]."""
+        raise NotImplementedError(f"{type(self).__name__} has to say what its shape is")
+
+    @model_validator(mode="after")
+    def _ends_are_flat(self) -> Self:
+        if not isinstance(self, CylinderDomain):
+            parts = ("electric_boundary", "thermal_boundary")
+            found = [
+                (f"{part}.ends", "is for a cylinder")
+                for part in parts
+                if getattr(self, part).ends is not None
+            ]
+            if found:
+                raise Problems(found)
+        return self
+
+
+class CylinderDomain(_Domain):
+    """A cylinder along z."""
+
+    shape: Literal["cylinder"] = "cylinder"
+    radius: Length = 0.06
+    height: Length = 0.12
+
+    def geometry(self, centre: tuple[float, float, float]) -> geometry.Shape:
+        half = np.array([0.0, 0.0, self.height / 2])
+        return geometry.Cylinder(np.array(centre) - half, np.array(centre) + half, self.radius)
+
+    def __str__(self) -> str:
+        return f"cylinder of radius {text(self.radius, 'm')} and height {text(self.height, 'm')}"
+
+
+class BoxDomain(_Domain):
+    """A box along the axes."""
+
+    shape: Literal["box"]
+    size: tuple[Length, Length, Length]
+    """edge lengths along x, y, z"""
+
+    def geometry(self, centre: tuple[float, float, float]) -> geometry.Shape:
+        half = np.array(self.size) / 2
+        return geometry.Box(np.array(centre) - half, np.array(centre) + half)
+
+    def __str__(self) -> str:
+        return f"box of {' x '.join(str(text(length, 'm')) for length in self.size)}"
+
+
+class BallDomain(_Domain):
+    """A ball."""
+
+    shape: Literal["ball"]
+    radius: Length = 0.06
+
+    def geometry(self, centre: tuple[float, float, float]) -> geometry.Shape:
+        return geometry.Ball(np.array(centre), self.radius)
+
+    def __str__(self) -> str:
+        return f"ball of radius {text(self.radius, 'm')}"
+
+
+def _cylinder_unless_stated(data: Any) -> Any:
+    return {"shape": "cylinder", **data} if isinstance(data, dict) else data
+
+
+Domain = Annotated[
+    CylinderDomain | BoxDomain | BallDomain,
+    Field(discriminator="shape"),
+    BeforeValidator(_cylinder_unless_stated),
+]
+
+
+class _Tumour(Record):
+    centre: Point
+    tissue: str = "tumour"
+    sharp: bool = False
+    """let the mesh follow the tumour's surface; otherwise each cell is tumour or not by its middle"""
+
+
+class BallTumour(_Tumour):
+    """A round tumour."""
+
+    shape: Literal["ball"]
+    diameter: Length
+
+    def geometry(self) -> geometry.Shape:
+        return geometry.Ball(np.array(self.centre), self.diameter / 2)
+
+
+class EllipsoidTumour(_Tumour):
+    """A tumour with three semi-axes, along x, y, z."""
+
+    shape: Literal["ellipsoid"]
+    semi_axes: tuple[Length, Length, Length]
+
+    def geometry(self) -> geometry.Shape:
+        return geometry.Ellipsoid(np.array(self.centre), np.array(self.semi_axes))
+
+
+Tumour = Annotated[BallTumour | EllipsoidTumour, Field(discriminator="shape")]
+
+
+class Vessel(Record):
+    """A blood vessel: a tube along a polyline, electrically blood, held at a temperature."""
+
+    name: str = Field(default="vessel", min_length=1)
+    points: tuple[Point, ...] = Field(min_length=2)
+    diameter: Length
+    temperature: Temperature = 37.0
+    tissue: str = "blood"
+
+
+class LabelImage(Record):
+    """A label image (NIfTI) and what its numbers mean."""
+
+    file: str = Field(min_length=1)
+    """path, from the case file's folder"""
+    mapping: dict[int, str]
+    """tissue of each label number; numbers not named here say nothing"""
+    hold: tuple[int, ...] = ()
+    """labels whose tissue is held at blood temperature"""
+
+    @model_validator(mode="after")
+    def _held_labels_have_a_tissue(self) -> Self:
+        missing = [label for label in self.hold if label not in self.mapping]
+        if missing:
+            raise Problems([("hold", f"label {missing[0]} has no tissue; name it in mapping")])
+        return self
+
+
+class Anatomy(Record):
+    """Tissues from label images; a later image is laid over an earlier one."""
+
+    labels: tuple[LabelImage, ...] = Field(min_length=1)
+    crop: Distance = 0.06
+    """half width of the box that is read from the images, around the electrodes' conducting part"""
+    outside: str = "muscle"
+    """tissue where no image says anything"""
+
+
+class Blood(Record):
+    """Blood as it carries heat away: density and heat capacity of IT'IS."""
+
+    density: Density = 1050.0
+    heat_capacity: SpecificHeat = 3617.0
+    temperature: Temperature = 37.0
+
+
+class Electric(Record):
+    """The electric model."""
+
+    admittivity: Literal["complex", "real"] = "complex"
+    """complex includes the displacement current, about half the conduction current in liver at 480 kHz"""
+
+
+class Boiling(Record):
+    """Vaporisation of tissue water."""
+
+    enabled: bool = True
+    start: Temperature = 99.0
+    """steam begins to form"""
+    end: Temperature = 100.0
+    """all water is steam"""
+    latent_heat: SpecificEnergy = 2.257e6
+    """of water at 100 degC"""
+    returning_fraction: Fraction = 1.0
+    """share of the steam that condenses in place when the tissue cools; the rest has left for good"""
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Self:
+        if self.end <= self.start:
+            raise Problems([("end", f"{self.end:g} degC is not above start, {self.start:g} degC")])
+        return self
+
+
+class Zone(Record):
+    """What counts as ablated."""
+
+    criterion: Criterion = DEFAULT_CRITERION
+
+
+class MeshOptions(Record):
+    """How fine the mesh is, or which file it comes from."""
+
+    size: Length = 0.0003
+    """edge length at the electrodes"""
+    rim_size: Length = 0.00006
+    """edge length where a contact ends, where the current density is singular"""
+    grow: PositiveNumber = 0.8
+    """edge length gained per distance from the electrodes"""
+    max_size: Length = 0.01
+    vessel_size: Length | None = None
+    """edge length at vessels; a fifth of their diameter when not stated"""
+    file: str | None = None
+    """a mesh made elsewhere, from the case file's folder, instead of all the above"""
+    groups: dict[str, str] = Field(default={})
+    """for such a mesh: its group names and the parts they are, such as 'electrodes[0].contact' or 'outer'"""
+
+
+class TimeOptions(Record):
+    """How exact the time steps are."""
+
+    tolerance: TemperatureDifference = 0.3
+    """error of a step in temperature"""
+    first_step: Duration = 0.05
+    max_step: Duration = 20.0
+    min_step: Duration = 0.001
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Self:
+        if self.min_step > self.max_step:
+            raise Problems([("min_step", f"{self.min_step:g} s is more than max_step, {self.max_step:g} s")])
+        if not self.min_step <= self.first_step <= self.max_step:
+            between = f"min_step, {self.min_step:g} s, and max_step, {self.max_step:g} s"
+            raise Problems([("first_step", f"{self.first_step:g} s is not between {between}")])
+        return self
+
+
+class SolverOptions(Record):
+    """How exact the linear solves are, and how many threads they use."""
+
+    potential_tolerance: float = Field(default=1e-6, gt=0, le=0.01)
+    heat_tolerance: float = Field(default=1e-6, gt=0, le=0.01)
+    threads: int = Field(default=1, ge=1, le=1024)
+
+
+class Probe(Record):
+    """A point whose temperature is recorded at every step."""
+
+    name: str = Field(min_length=1)
+    at: Point
+
+
+class Output(Record):
+    """What is kept."""
+
+    frames_every: Duration = 30.0
+    """simulated time between two kept fields"""
+    checkpoint_every: Duration = 60.0
+    """clock time between two checkpoints"""
+
+
+class Case(Record):
+    """One ablation: what is simulated, in which tissue, with which generator, and how exactly."""
+
+    name: str = Field(min_length=1, max_length=100)
+    description: str = ""
+    frequency: Frequency = 480e3
+    outside_band: bool = False
+    """allow a frequency outside 350 to 480 kHz, the band of ablation generators"""
+    electrodes: tuple[AnyDevice, ...] = Field(min_length=1)
+    generator: Generator
+    domain: Domain = CylinderDomain()
+    background: str = "liver"
+    """the tissue that fills the domain"""
+    tissues: dict[str, TissueOverride] = Field(default={})
+    """changes to named tissues, or new names"""
+    tumour: Tumour | None = None
+    vessels: tuple[Vessel, ...] = ()
+    anatomy: Anatomy | None = None
+    body_temperature: Temperature = 37.0
+    initial_temperature: Temperature | None = None
+    """temperature at the start; body temperature when not stated"""
+    blood: Blood = Blood()
+    electric: Electric = Electric()
+    boiling: Boiling = Boiling()
+    perfusion_stop: Criterion | None = DEFAULT_CRITERION
+    """damage model that closes the small vessels; null lets perfusion go on for ever"""
+    zone: Zone = Zone()
+    mesh: MeshOptions = MeshOptions()
+    time: TimeOptions = TimeOptions()
+    solver: SolverOptions = SolverOptions()
+    probes: tuple[Probe, ...] = ()
+    output: Output = Output()
+
+    @model_validator(mode="after")
+    def _parts_fit(self) -> Self:
+        from rfasim.checks import problems
+
+        if found := problems(self):
+            raise Problems(found)
+        return self
+
+    @property
+    def domain_centre(self) -> tuple[float, float, float]:
+        """Middle of the domain [m]."""
+        if self.domain.centre is not None:
+            return self.domain.centre
+        x, y, z = (float(v) for v in self.electrodes[0].active_centre)
+        return x, y, z
+
+    @property
+    def sha256(self) -> str:
+        """Hash of all that the case says; of files it names only the file's name counts, not the folder."""
+        data = self.model_dump(mode="json")
+        if self.mesh.file is not None:
+            data["mesh"]["file"] = PurePosixPath(self.mesh.file).name
+        if self.anatomy is not None:
+            for image in data["anatomy"]["labels"]:
+                image["file"] = PurePosixPath(image["file"]).name
+        return hashlib.sha256(json.dumps(data, sort_keys=True).encode()).hexdigest()
+
+
+# ------------------------------------------------------------------------------------------------ in and out
+
+
+def case_from_dict(data: Any, *, from_file: bool = False) -> Case:
+    """A case from plain data; raises InputError with a line for every problem.
+
+    Numbers are SI (temperatures degC) unless ``from_file``, which demands units as in a case file; strings
+    with units are always understood.
+    """
+    if not isinstance(data, dict):
+        raise InputError("", "a case is a group of 'key: value' lines such as 'frequency: 480 kHz'")
+    try:
+        return Case.model_validate(data, context={"from_file": from_file})
+    except ValidationError as error:
+        raise input_error(complaints(error, Case)) from None
+
+
+def load_case(path: str | Path, overrides: Iterable[tuple[str, str]] = ()) -> Case:
+    """Read a case file; ``overrides`` are pairs such as ``("generator.power", "20 W")``.
+
+    Files that the case names are looked for from the case file's folder. Raises InputError.
+    """
+    path = Path(path)
+    data = parse_yaml(read_text(path), str(path))
+    if data is None:
+        raise InputError(str(path), "is empty; a case needs at least name, electrodes and generator")
+    if not isinstance(data, dict):
+        raise InputError(str(path), "is no case file: it has to hold lines such as 'frequency: 480 kHz'")
+    for place, value in overrides:
+        _override(data, place, parse_yaml(value, place))
+    return case_from_dict(data, from_file=True)
+
+
+_STEP = re.compile(r"\.?([^.\[\]\s]+)|\[(\d+)\]")
+
+
+def _override(data: dict[str, Any], place: str, value: Any) -> None:
+    """Set the value at ``place`` ("electrodes[0].tip") in plain data; missing groups on the way are made."""
+    steps: list[str | int] = []
+    position = 0
+    while position < len(place):
+        match = _STEP.match(place, position)
+        if match is None or (position == 0 and place[0] in ".["):
+            break
+        steps.append(match[1] if match[1] is not None else int(match[2]))
+        position = match.end()
+    if not steps or position < len(place):
+        raise InputError(
+            place or "--set", "is no path to a value; write for example generator.power or probes[0].at"
+        )
+    here: Any = data
+    walked = ""
+    for index, step in enumerate(steps):
+        last = index == len(steps) - 1
+        if isinstance(step, int):
+            if not isinstance(here, list):
+                raise InputError(
+                    walked, f"is no list in the case file, so [{step}] cannot be set; set it as a whole"
+                )
+            if step >= len(here):
+                raise InputError(f"{walked}[{step}]", f"the list has {len(here)} entries, counted from 0")
+            walked += f"[{step}]"
+        else:
+            if not isinstance(here, dict):
+                raise InputError(walked, f"holds no keys in the case file, so '{step}' cannot be set")
+            if step not in here and step.isdigit() and int(step) in here:
+                step = int(step)
+            walked += f".{step}" if walked else str(step)
+        if last:
+            here[step] = value
+        elif isinstance(here, dict) and here.get(step) is None:
+            here[step] = {}
+        here = here[step]
+
+
+def case_yaml(case: Case) -> str:
+    """The case with every default, as YAML that reads back to the same case."""
+    data = case.model_dump(mode="json")
+    if case.anatomy is not None:
+        for image, original in zip(data["anatomy"]["labels"], case.anatomy.labels, strict=True):
+            image["mapping"] = dict(original.mapping)  # JSON made text of the label numbers
+    # what a tissue does not override is in the library, not in the case
+    data["tissues"] = case.model_dump(mode="json", include={"tissues"}, exclude_none=True)["tissues"]
+    return dump_yaml(_kinds_first(data))
+
+
+def _kinds_first(data: Any) -> Any:
+    """Each group with the word that says what it is in front."""
+    if isinstance(data, list):
+        return [_kinds_first(item) for item in data]
+    if not isinstance(data, dict):
+        return data
+    words = [key for key in ("device", "protocol", "shape", "kind") if key in data]
+    return {key: _kinds_first(data[key]) for key in [*words, *(key for key in data if key not in words)]}
+
+
+def write_case(case: Case, path: str | Path, base: str | Path | None = None) -> None:
+    """Write the resolved case; ``base`` is the folder its file names start from, when that is another one."""
+    path = Path(path)
+    if base is not None:
+        case = _rebased(case, Path(base), path.parent)
+    write_text(path, case_yaml(case))
+
+
+def _rebased(case: Case, old: Path, new: Path) -> Case:
+    def moved(name: str) -> str:
+        return name if os.path.isabs(name) else Path(os.path.relpath(old / name, new)).as_posix()
+
+    mesh, anatomy = case.mesh, case.anatomy
+    if mesh.file is not None:
+        mesh = mesh.model_copy(update={"file": moved(mesh.file)})
+    if anatomy is not None:
+        labels = tuple(image.model_copy(update={"file": moved(image.file)}) for image in anatomy.labels)
+        anatomy = anatomy.model_copy(update={"labels": labels})
+    return case.model_copy(update={"mesh": mesh, "anatomy": anatomy})
+
+
+def case_schema() -> dict[str, Any]:
+    """JSON Schema of a case file, for editors."""
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **Case.model_json_schema()}

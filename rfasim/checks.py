@@ -1,0 +1,200 @@
+"""Whether the parts of a case fit together: what no part can know alone, as (path, sentence) pairs."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from rfasim.complaints import near
+from rfasim.errors import InputError
+from rfasim.quantities import text
+from rfasim.tissues import LIBRARY, resolve_tissues
+
+if TYPE_CHECKING:
+    from rfasim.case import Case
+
+Found = Iterator[tuple[str, str]]
+_NEAR = 1e-9  # m: closer than this is the same point
+
+
+def problems(case: Case) -> list[tuple[str, str]]:
+    """Everything that does not fit, in the order of the case's fields; [] for a sound case."""
+    found = [
+        *_frequency(case),
+        *_electrodes(case),
+        *_axisymmetry(case),
+        *_tissue_names(case),
+        *_tumour(case),
+        *_vessels(case),
+        *_probes(case),
+    ]
+    return found
+
+
+def _mm(length: float) -> str:
+    """A length as a person says it, to a hundredth of a millimetre."""
+    return f"{round(1e3 * length, 2):g} mm"
+
+
+def _point(point: object) -> str:
+    return f"({', '.join(f'{round(1e3 * float(x), 2):g}' for x in np.asarray(point))}) mm"
+
+
+def _frequency(case: Case) -> Found:
+    if not case.outside_band and not 350e3 <= case.frequency <= 480e3:
+        yield (
+            "frequency",
+            f"{text(case.frequency, 'Hz')} is outside 350 to 480 kHz, the band of ablation generators; "
+            "set outside_band: true if it is meant",
+        )
+
+
+def _electrodes(case: Case) -> Found:
+    for index, device in enumerate(case.electrodes):
+        path = f"electrodes[{index}]"
+        centres, radii = device.filling()
+        for contact in device.contacts():
+            inside = (
+                np.ones(len(centres), bool)
+                if contact.extent is None
+                else contact.extent.distance(centres) < 0
+            )
+            depth = case.domain.depth(centres, case.domain_centre) - radii
+            if device.through:
+                nearest = np.argmin(np.linalg.norm(centres - case.domain_centre, axis=1))
+                worst = float(depth[nearest])
+            else:
+                worst = float(depth[inside].min()) if inside.any() else math.inf
+            if worst <= 0:
+                yield (
+                    path,
+                    f"its {contact.name} reaches {_mm(-worst)} outside the domain, a {case.domain} around "
+                    f"{_point(case.domain_centre)}; move the electrode or enlarge the domain",
+                )
+        for other in range(index):
+            overlap = float((case.electrodes[other].shape().distance(centres) - radii).min())
+            if overlap < 0:
+                yield path, f"overlaps electrodes[{other}] by {_mm(-overlap)}; move one of them"
+
+
+def _axisymmetry(case: Case) -> Found:
+    if not case.domain.axisymmetric:
+        return
+    three = "so it needs domain.axisymmetric: false"
+    if case.domain.shape == "box":
+        yield "domain.shape", "a box is not round about the z axis; use a cylinder or a ball"
+    if math.hypot(*case.domain_centre[:2]) > _NEAR and case.domain.centre is not None:
+        yield "domain.centre", f"{_point(case.domain.centre)} is not on the z axis, {three}"
+    if len(case.electrodes) > 1:
+        yield (
+            "electrodes",
+            f"there are {len(case.electrodes)}, but round about the z axis only one can be; {three[3:]}",
+        )
+    device = case.electrodes[0]
+    centres, _ = device.filling()
+    off = float(np.hypot(centres[:, 0], centres[:, 1]).max())
+    if off > _NEAR:
+        yield "electrodes[0]", f"does not lie on the z axis (it is up to {_mm(off)} away), {three}"
+    if abs(device.axis[2]) < 1 - 1e-12:
+        yield "electrodes[0].direction", f"does not point along the z axis, {three}"
+    if case.tumour is not None:
+        if math.hypot(*case.tumour.centre[:2]) > _NEAR:
+            yield "tumour.centre", f"{_point(case.tumour.centre)} is not on the z axis, {three}"
+        if case.tumour.shape == "ellipsoid" and case.tumour.semi_axes[0] != case.tumour.semi_axes[1]:
+            yield "tumour.semi_axes", f"differ along x and y, which is not round about the z axis, {three}"
+    if case.vessels:
+        yield "vessels", f"are not round about the z axis, {three}"
+    if case.anatomy is not None:
+        yield "anatomy", f"is not round about the z axis, {three}"
+
+
+def _tissue_names(case: Case) -> Found:
+    try:
+        known = resolve_tissues(case.tissues)
+    except InputError as error:
+        yield error.path, error.message
+        known = {**LIBRARY, **dict.fromkeys(case.tissues, LIBRARY["liver"])}
+    used = [("background", case.background)]
+    if case.tumour is not None:
+        used.append(("tumour.tissue", case.tumour.tissue))
+    used += [(f"vessels[{index}].tissue", vessel.tissue) for index, vessel in enumerate(case.vessels)]
+    if case.anatomy is not None:
+        for index, image in enumerate(case.anatomy.labels):
+            used += [
+                (f"anatomy.labels[{index}].mapping.{label}", name) for label, name in image.mapping.items()
+            ]
+        used.append(("anatomy.outside", case.anatomy.outside))
+    for path, name in used:
+        if name not in known:
+            yield path, f"'{name}' is no known tissue; {near(name, known)}"
+
+
+def _tumour(case: Case) -> Found:
+    if case.tumour is None:
+        return
+    random = np.random.default_rng(0)
+    way = random.normal(size=(500, 3))
+    way = np.vstack([np.eye(3), -np.eye(3), way / np.linalg.norm(way, axis=1)[:, None]])
+    size = case.tumour.semi_axes if case.tumour.shape == "ellipsoid" else (case.tumour.diameter / 2,) * 3
+    surface = np.array(case.tumour.centre) + way * np.array(size)
+    worst = float(case.domain.depth(surface, case.domain_centre).min())
+    if worst < 0:
+        yield (
+            "tumour",
+            f"reaches {_mm(-worst)} outside the domain, a {case.domain}; move it or enlarge the domain",
+        )
+
+
+def _vessels(case: Case) -> Found:
+    for index, vessel in enumerate(case.vessels):
+        points = np.array(vessel.points)
+        lengths = np.linalg.norm(np.diff(points, axis=0), axis=1)
+        if (lengths < _NEAR).any():
+            k = int(np.argmin(lengths)) + 1
+            yield (
+                f"vessels[{index}].points[{k}]",
+                f"is the same as the point before, {_point(points[k])}; leave it out",
+            )
+            continue
+        steps = [np.linspace(a, b, 200) for a, b in itertools.pairwise(points)]
+        depth = case.domain.depth(np.concatenate(steps), case.domain_centre)
+        if depth.max() < -vessel.diameter / 2:
+            yield (
+                f"vessels[{index}]",
+                f"lies {_mm(-float(depth.max()))} outside the domain; leave it out or move it",
+            )
+    yield from _repeated("vessels", [vessel.name for vessel in case.vessels])
+
+
+def _probes(case: Case) -> Found:
+    for index, probe in enumerate(case.probes):
+        point = np.array([probe.at])
+        depth = float(case.domain.depth(point, case.domain_centre)[0])
+        if depth < -_NEAR:
+            yield (
+                f"probes[{index}].at",
+                f"{_point(probe.at)} is {_mm(-depth)} outside the domain, a {case.domain} around "
+                f"{_point(case.domain_centre)}; move it",
+            )
+        for other, device in enumerate(case.electrodes):
+            distance = float(device.shape().distance(point)[0])
+            if distance < -_NEAR and device.thermal.kind != "metal":
+                yield (
+                    f"probes[{index}].at",
+                    f"{_point(probe.at)} is {_mm(-distance)} inside electrodes[{other}], where no "
+                    "tissue is; move it",
+                )
+    yield from _repeated("probes", [probe.name for probe in case.probes])
+
+
+def _repeated(path: str, names: list[str]) -> Found:
+    for index, name in enumerate(names):
+        if name in names[:index]:
+            yield (
+                f"{path}[{index}].name",
+                f"'{name}' is taken by {path}[{names.index(name)}]; give another name",
+            )
