@@ -9,6 +9,7 @@ Times are warm, on one core; the first call in a process also loads the compiled
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import json
 import os
 import platform
@@ -95,8 +96,11 @@ def _vessel(random: np.random.Generator, name: str, through: Array) -> Surface:
     return Surface(name, Tube(line, radius), random.uniform(0.25, 0.6) * radius, inside=f"{name}.lumen", rest="wall")
 
 
-def drawn_pose(seed: int) -> Pose:
-    """The pose with this number: one or two needles or an umbrella, with up to two vessels and a tumour."""
+def drawn_pose(seed: int, *, coarser: float = 1.0) -> Pose:
+    """The pose with this number: one or two needles or an umbrella, with up to two vessels and a tumour.
+
+    ``coarser`` multiplies all sizes: the same geometry with fewer cells.
+    """
     random = np.random.default_rng([2024, seed])
     turn = _frame(random)
     tip = random.uniform(-10e-3, 10e-3, 3)
@@ -126,7 +130,18 @@ def drawn_pose(seed: int) -> Pose:
         Box((-0.06, -0.06, -0.06), (0.06, 0.06, 0.06)),
         Ball((0, 0, 0), 0.065),
     ][int(random.integers(0, 3))]  # type: ignore[assignment]
-    return Pose(kind, domain, tuple(surfaces))
+    scaled = tuple(
+        dataclasses.replace(
+            surface,
+            size=surface.size * coarser,
+            patches=tuple(
+                dataclasses.replace(p, rim_size=None if p.rim_size is None else p.rim_size * coarser)
+                for p in surface.patches
+            ),
+        )
+        for surface in surfaces
+    )
+    return Pose(kind, domain, scaled)
 
 
 def straight_needle(size: float, rim: float, *, axisymmetric: bool = False) -> Mesh:

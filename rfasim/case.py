@@ -498,11 +498,13 @@ def write_case(case: Case, path: str | Path, base: str | Path | None = None) -> 
     """Write the resolved case; ``base`` is the folder its file names start from, when that is another one."""
     path = Path(path)
     if base is not None:
-        case = _rebased(case, Path(base), path.parent)
+        case = rebased(case, Path(base), path.parent)
     write_text(path, case_yaml(case))
 
 
-def _rebased(case: Case, old: Path, new: Path) -> Case:
+def rebased(case: Case, old: Path, new: Path) -> Case:
+    """The case with the names of its files, given from folder ``old``, given from folder ``new``."""
+
     def moved(name: str) -> str:
         return name if os.path.isabs(name) else Path(os.path.relpath(old / name, new)).as_posix()
 

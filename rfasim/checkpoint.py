@@ -77,7 +77,9 @@ def write_checkpoint(folder: Path, number: int, state: dict[str, Any]) -> None:
     arrays = {key: value for key, value in state.items() if isinstance(value, np.ndarray)}
     plain = {key: value for key, value in state.items() if key not in arrays}
     buffer = io.BytesIO()
-    header = json.dumps({"number": number, "plain": plain}, default=_plain).encode()  # floats: shortest exact text
+    header = json.dumps(
+        {"number": number, "plain": plain}, default=_plain
+    ).encode()  # floats: shortest exact text
     buffer.write(len(header).to_bytes(8, "little") + header)
     for key, value in arrays.items():
         name = key.encode()
@@ -106,7 +108,10 @@ def _read_one(path: Path) -> tuple[int, dict[str, Any]] | None:
     data = path.read_bytes()
     start = len(_MAGIC) + 64 + 1
     payload = data[start:]
-    if not data.startswith(_MAGIC) or hashlib.sha256(payload).hexdigest().encode() != data[len(_MAGIC) : start - 1]:
+    if (
+        not data.startswith(_MAGIC)
+        or hashlib.sha256(payload).hexdigest().encode() != data[len(_MAGIC) : start - 1]
+    ):
         return None
     stream: BinaryIO = io.BytesIO(payload)
     header = json.loads(stream.read(int.from_bytes(stream.read(8), "little")))

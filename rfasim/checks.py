@@ -12,7 +12,7 @@ import numpy as np
 from rfasim.complaints import near
 from rfasim.errors import InputError
 from rfasim.quantities import text
-from rfasim.tissues import LIBRARY, resolve_tissues
+from rfasim.tissues import LIBRARY, Tissue, resolve_tissues
 
 if TYPE_CHECKING:
     from rfasim.case import Case
@@ -30,6 +30,7 @@ def problems(case: Case) -> list[tuple[str, str]]:
         *_tissue_names(case),
         *_tumour(case),
         *_vessels(case),
+        *_mesh(case),
         *_probes(case),
     ]
     return found
@@ -84,7 +85,7 @@ def _electrodes(case: Case) -> Found:
 def _axisymmetry(case: Case) -> Found:
     if not case.domain.axisymmetric:
         return
-    three = "so it needs domain.axisymmetric: false"
+    three = "which takes domain.axisymmetric: false"
     if case.domain.shape == "box":
         yield "domain.shape", "a box is not round about the z axis; use a cylinder or a ball"
     if math.hypot(*case.domain_centre[:2]) > _NEAR and case.domain.centre is not None:
@@ -92,15 +93,15 @@ def _axisymmetry(case: Case) -> Found:
     if len(case.electrodes) > 1:
         yield (
             "electrodes",
-            f"there are {len(case.electrodes)}, but round about the z axis only one can be; {three[3:]}",
+            f"there are {len(case.electrodes)}, but only one can be on the z axis, {three}",
         )
     device = case.electrodes[0]
     centres, _ = device.filling()
     off = float(np.hypot(centres[:, 0], centres[:, 1]).max())
-    if off > _NEAR:
-        yield "electrodes[0]", f"does not lie on the z axis (it is up to {_mm(off)} away), {three}"
     if abs(device.axis[2]) < 1 - 1e-12:
-        yield "electrodes[0].direction", f"does not point along the z axis, {three}"
+        yield "electrodes[0]", f"does not point along the z axis, {three}"
+    elif off > _NEAR:
+        yield "electrodes[0]", f"does not lie on the z axis (it is {_mm(off)} away), {three}"
     if case.tumour is not None:
         if math.hypot(*case.tumour.centre[:2]) > _NEAR:
             yield "tumour.centre", f"{_point(case.tumour.centre)} is not on the z axis, {three}"
@@ -116,7 +117,11 @@ def _tissue_names(case: Case) -> Found:
     try:
         known = resolve_tissues(case.tissues)
     except InputError as error:
-        yield error.path, error.message
+        field, colon, sentence = error.message.partition(": ")
+        if colon and field in Tissue.model_fields:
+            yield f"{error.path}.{field}", sentence
+        else:
+            yield error.path, error.message
         known = {**LIBRARY, **dict.fromkeys(case.tissues, LIBRARY["liver"])}
     used = [("background", case.background)]
     if case.tumour is not None:
@@ -168,6 +173,23 @@ def _vessels(case: Case) -> Found:
                 f"lies {_mm(-float(depth.max()))} outside the domain; leave it out or move it",
             )
     yield from _repeated("vessels", [vessel.name for vessel in case.vessels])
+
+
+def _mesh(case: Case) -> Found:
+    mesh = case.mesh
+    if mesh.file is not None:
+        return
+    if mesh.rim_size > mesh.size:
+        yield "mesh.rim_size", f"{text(mesh.rim_size, 'm')} is more than size, {text(mesh.size, 'm')}"
+    if mesh.size > mesh.max_size:
+        yield "mesh.size", f"{text(mesh.size, 'm')} is more than max_size, {text(mesh.max_size, 'm')}"
+    for index, device in enumerate(case.electrodes):
+        width = 2 * float(device.filling()[1].max())
+        if mesh.size > width:
+            yield (
+                "mesh.size",
+                f"{text(mesh.size, 'm')} is wider than electrodes[{index}], {_mm(width)}; lower it",
+            )
 
 
 def _probes(case: Case) -> Found:

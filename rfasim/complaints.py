@@ -43,7 +43,15 @@ def input_error(found: Iterable[tuple[str, str]]) -> InputError:
 def complaints(error: ValidationError, model: type[BaseModel]) -> list[tuple[str, str]]:
     """All problems of ``error``, raised by ``model``, in the order of the record's fields."""
     found: list[tuple[str, str]] = []
-    for detail in error.errors(include_url=False):
+    details = error.errors(include_url=False)
+    places = [detail["loc"] for detail in details]
+    for detail in details:
+        # pydantic counts a list's sound entries only: "too few" is no news beside what is wrong with an entry
+        depth = len(detail["loc"])
+        if detail["type"] == "too_short" and any(
+            p[:depth] == detail["loc"] and len(p) > depth for p in places
+        ):
+            continue
         place = _Place(model)
         last = len(detail["loc"]) - 1
         for index, step in enumerate(detail["loc"]):
@@ -148,7 +156,8 @@ def _sentences(detail: Any, place: _Place) -> list[tuple[str, str]]:
         key = str(detail["loc"][-1])
         known = place.keys(place.parents)
         close = difflib.get_close_matches(key, known, n=1, cutoff=0.6)
-        hint = f"did you mean {close[0]}?" if close else f"known here: {', '.join(known)}"
+        names = f"known here: {', '.join(known)}" if len(known) < 15 else "'rfasim schema' shows all keys"
+        hint = f"did you mean {close[0]}?" if close else names
         return [(place.path, f"is no known key; {hint}")]
     if kind == "missing":
         quantity = next((kind for kind in place.expected if isinstance(kind, Quantity)), None)
@@ -158,7 +167,7 @@ def _sentences(detail: Any, place: _Place) -> list[tuple[str, str]]:
         known = [
             str(tag) for record in place.expected if hasattr(record, "model_fields") for tag in _tags(record)
         ]
-        if kind == "union_tag_not_found":
+        if kind == "union_tag_not_found" or context["tag"] in ("", "None"):
             return [(path, f"is missing; choose one of {', '.join(known)}")]
         return [(path, f"got {shown(context['tag'])}; {near(context['tag'], known)}")]
     if kind == "literal_error":

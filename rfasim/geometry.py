@@ -101,9 +101,8 @@ def _segments_distance(points, segments, starts, spheres, out):  # type: ignore[
 
 @kernel
 def _profile_distance(points, origin, axis, profile, out):  # type: ignore[no-untyped-def]
-    """Distance to the solid of revolution of a convex polyline profile (m, 2) of (axial, radial) pairs that starts
-    and ends on the axis, counter-clockwise when the axial coordinate points right and the radial one up... the
-    inside is to its right as one walks along it."""
+    """Distance to the solid of revolution of a convex profile (m, 2) of (axial, radial) pairs that starts and ends on
+    the axis and has the inside to its right."""
     m = len(profile)
     for i in range(len(points)):
         px, py, pz = points[i, 0] - origin[0], points[i, 1] - origin[1], points[i, 2] - origin[2]
@@ -143,19 +142,19 @@ def _ellipsoid_distance(points, semi, out):  # type: ignore[no-untyped-def]
         g = z0 * z0 + z1 * z1 + z2 * z2 - 1.0
         r0, r1 = (e0 / e2) ** 2, (e1 / e2) ** 2
         n0, n1, n2 = r0 * z0, r1 * z1, z2
-        low = z2 - 1.0
-        high = 0.0 if g < 0.0 else np.sqrt(n0 * n0 + n1 * n1 + n2 * n2) - 1.0
-        s = 0.0
+        low = z2  # of t / e2^2 + 1, which keeps its digits near the centre
+        high = 1.0 if g < 0.0 else np.sqrt(n0 * n0 + n1 * n1 + n2 * n2)
+        w = low
         for _ in range(200):
-            s = 0.5 * (low + high)
-            if s in (low, high):
+            w = 0.5 * (low + high)
+            if w in (low, high):
                 break
-            f0, f1, f2 = n0 / (s + r0), n1 / (s + r1), n2 / (s + 1.0)
+            f0, f1, f2 = n0 / (w + (r0 - 1.0)), n1 / (w + (r1 - 1.0)), n2 / w
             if f0 * f0 + f1 * f1 + f2 * f2 > 1.0:
-                low = s
+                low = w
             else:
-                high = s
-        x0, x1, x2 = r0 * y0 / (s + r0), r1 * y1 / (s + r1), y2 / (s + 1.0)
+                high = w
+        x0, x1, x2 = r0 * y0 / (w + (r0 - 1.0)), r1 * y1 / (w + (r1 - 1.0)), y2 / w
         distance = np.sqrt((x0 - y0) ** 2 + (x1 - y1) ** 2 + (x2 - y2) ** 2)
         out[i] = distance if g > 0.0 else -distance
 

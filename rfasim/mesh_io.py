@@ -176,8 +176,8 @@ def _points(where: str, points: NDArray[np.float64], dim: int) -> NDArray[np.flo
         if off.any():
             raise InputError(
                 where,
-                "holds triangles but no tetrahedra, and they do not lie in the plane z = 0; give a volume mesh, "
-                "or an axisymmetric section with r = x and z = y",
+                "holds triangles but no tetrahedra, and they do not lie in the plane z = 0; give a volume "
+                "mesh, or an axisymmetric section with r = x and z = y",
             )
     return np.ascontiguousarray(points[:, :dim])
 

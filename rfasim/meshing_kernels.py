@@ -21,8 +21,9 @@ def mark_vertices(cells, chosen, marked):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def mark_snaps(cells, chosen, value, alpha, snap):  # type: ignore[no-untyped-def]
-    """Mark vertices from which a crossing lies within the fraction ``alpha`` of an edge."""
+def mark_snaps(cells, chosen, value, alpha, closeness, snap):  # type: ignore[no-untyped-def]
+    """Mark the vertices from which a crossing lies within the fraction ``alpha`` of an edge, and the ends of crossing
+    edges that are closer to the surface than ``closeness`` (of each chosen cell)."""
     nv = cells.shape[1]
     for i in range(len(chosen)):
         c = chosen[i]
@@ -31,9 +32,9 @@ def mark_snaps(cells, chosen, value, alpha, snap):  # type: ignore[no-untyped-de
                 a, b = cells[c, j], cells[c, k]
                 if value[a] * value[b] < 0.0:
                     t = value[a] / (value[a] - value[b])
-                    if t < alpha:
+                    if t < alpha or abs(value[a]) < closeness[i]:
                         snap[a] = True
-                    elif t > 1.0 - alpha:
+                    if t > 1.0 - alpha or abs(value[b]) < closeness[i]:
                         snap[b] = True
 
 
@@ -347,7 +348,7 @@ def settle_vertices(points, cells, vertices, start, ring, row, target, before): 
         for x in range(dim):
             old[x] = points[v, x]
             points[v, x] = target[i, x]
-        if ring_quality(points, cells, ring, start[r], start[r + 1], -1.0, cosines) >= 0.8 * min(now, before[i]):
+        if ring_quality(points, cells, ring, start[r], start[r + 1], -1.0, cosines) >= 0.95 * min(now, before[i]):
             kept[i] = True
         else:
             for x in range(dim):

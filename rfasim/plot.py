@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rfasim.checkpoint import write_bytes
+from rfasim.progress import clock
 from rfasim.section import Section, section_of
 from rfasim.slicing import Floats
 
@@ -54,15 +55,6 @@ def make_pictures(result: Result, say: Callable[[str], None] = lambda _: None) -
     return drawn
 
 
-def clock(seconds: float) -> str:
-    """``seconds`` as people say it: 45 s, 12 min, 3 min 20 s."""
-    whole = round(seconds)
-    minutes, rest = divmod(whole, 60)
-    if seconds < 10 and abs(seconds - whole) > 0.05:
-        return f"{seconds:.1f} s"
-    return f"{rest} s" if minutes == 0 else f"{minutes} min" if rest == 0 else f"{minutes} min {rest} s"
-
-
 def criterion_text(criterion: str) -> str:
     """A damage criterion in words."""
     if criterion.startswith("isotherm_"):
@@ -92,7 +84,6 @@ def figure(width: float, height: float) -> Any:
     from matplotlib.figure import Figure
 
     drawing = Figure(figsize=(width, height), layout="constrained")
-    drawing.get_layout_engine().set(w_pad=0.12, h_pad=0.12)
     FigureCanvasAgg(drawing)
     return drawing
 
@@ -100,7 +91,7 @@ def figure(width: float, height: float) -> Any:
 def png(drawing: Any, dpi: int = 160) -> bytes:
     """``drawing`` as the bytes of a PNG file."""
     buffer = io.BytesIO()
-    drawing.savefig(buffer, format="png", dpi=dpi)
+    drawing.savefig(buffer, format="png", dpi=dpi, bbox_inches="tight", pad_inches=0.15)
     return buffer.getvalue()
 
 
@@ -145,16 +136,16 @@ def draw_section(result: Result) -> bytes:
         bar.set_ticks([t for t in (37, 50, 60, 70, 80, 90, 100, 110, 120) if t <= levels[-1]])
         bar.set_label("temperature (°C)")
         bar.outline.set_visible(False)
-        _draw_isotherms(axes, mesh, temperature, float(seen.max()), box)
         handles = _draw_zone(axes, mesh, zone, result)
-        handles += _draw_parts(axes, section, near)
+        handles += _draw_parts(axes, mesh, section, near)
+        _draw_isotherms(axes, mesh, temperature, float(seen.max()), box)
         handles += _draw_device(axes, section)
         axes.set(xlim=(left, right), ylim=(bottom, top), aspect="equal", facecolor="#e9ecef")
         axes.set(xlabel="across the needle (mm)", ylabel="along the needle, from its tip (mm)")
         axes.tick_params(color=GRID)
         title = str(result.meta.get("title") or result.summary.get("case") or "Temperature")
         axes.set_title(f"{title} \N{EN DASH} temperature after {clock(result.times[index])}", pad=10)
-        drawing.legend(handles=handles, loc="outside lower left", ncols=2, frameon=False, fontsize=10)
+        drawing.legend(handles=handles, loc="outside lower left", ncols=3, frameon=False, fontsize=10)
         return png(drawing)
 
 
@@ -194,21 +185,22 @@ def _draw_zone(axes: Any, mesh: Any, zone: Floats | None, result: Result) -> lis
     return [Patch(facecolor="#fbe9e2", edgecolor=ZONE, linewidth=2.2, label=text)]
 
 
-def _draw_parts(axes: Any, section: Section, near: NDArray[np.bool_]) -> list[Any]:
+def _draw_parts(axes: Any, mesh: Any, section: Section, near: NDArray[np.bool_]) -> list[Any]:
     """Outlines of tumour and vessels; vessels are filled, for blood is not tissue."""
-    from matplotlib.collections import LineCollection, PolyCollection
     from matplotlib.lines import Line2D
+    from matplotlib.patches import Patch
 
-    handles = []
-    for name, colour in (("tumour", TUMOUR), ("vessels", VESSEL)):
-        outlines, chosen = section.parts.get(name, (np.zeros((0, 2, 2)), near & False))
-        if not (chosen & near).any():
+    handles: list[Any] = []
+    for name, inside in section.parts.items():
+        if not (inside[np.unique(section.triangles[near])] > 0.0).any():
             continue
         if name == "vessels":
-            lumen = section.points[section.triangles[chosen & near]]
-            axes.add_collection(PolyCollection(lumen, facecolors=colour, edgecolors=colour, lw=0.2, zorder=3))
-        axes.add_collection(LineCollection(list(outlines), colors=colour, linewidths=2.0, zorder=3))
-        handles.append(Line2D([], [], color=colour, lw=2.5, label=name if name == "vessels" else "tumour"))
+            axes.tricontourf(mesh, inside, levels=[0.0, np.inf], colors=[VESSEL], alpha=0.75)
+            axes.tricontour(mesh, inside, levels=[0.0], colors=VESSEL, linewidths=1.5)
+            handles.append(Patch(facecolor=VESSEL, label="vessels"))
+        else:
+            axes.tricontour(mesh, inside, levels=[0.0], colors=TUMOUR, linewidths=2.2)
+            handles.append(Line2D([], [], color=TUMOUR, lw=2.5, label=name))
     return handles
 
 
@@ -258,7 +250,9 @@ def draw_history(result: Result) -> bytes:
             for start in starts:
                 axes.axvline(start, color=INK, linewidth=1.0, linestyle=(0, (4, 2)))
         if len(starts):
-            first = f"roll-off at {clock(60 * starts[0])}" + (f" (1 of {len(starts)})" if len(starts) > 1 else "")
+            first = f"roll-off at {clock(60 * starts[0])}" + (
+                f" (1 of {len(starts)})" if len(starts) > 1 else ""
+            )
             late = starts[0] > 0.7 * time[-1]
             panels[0].annotate(
                 first, xy=(starts[0], 1.0), xycoords=("data", "axes fraction"), xytext=(-6 if late else 6, 2),
@@ -282,5 +276,6 @@ def _near(section: Section, box: Box) -> NDArray[np.bool_]:
     corners = section.points[section.triangles]
     low, high = corners.min(axis=1), corners.max(axis=1)
     return np.asarray(
-        (high[:, 0] >= left) & (low[:, 0] <= right) & (high[:, 1] >= bottom) & (low[:, 1] <= top), dtype=np.bool_
+        (high[:, 0] >= left) & (low[:, 0] <= right) & (high[:, 1] >= bottom) & (low[:, 1] <= top),
+        dtype=np.bool_,
     )

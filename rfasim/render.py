@@ -16,7 +16,9 @@ def render(source: str, target: str) -> None:
 
     pyvista.OFF_SCREEN = True
     with np.load(source) as data:
-        plotter = pyvista.Plotter(off_screen=True, window_size=data["pixels"].tolist(), lighting="three lights")
+        plotter = pyvista.Plotter(
+            off_screen=True, window_size=data["pixels"].tolist(), lighting="three lights"
+        )
         plotter.set_background("white")
         translucent = []
         names = dict.fromkeys(key.split("/")[0] for key in data.files if "/" in key)
@@ -25,9 +27,15 @@ def render(source: str, target: str) -> None:
             faces = np.insert(triangles, 0, 3, axis=1).ravel()
             surface = pyvista.PolyData(points, faces)
             red, green, blue, opacity = data[f"{name}/style"]
-            if opacity < 1.0:  # the zone is smooth, a device keeps its edges
-                surface = surface.clean(tolerance=1e-6).smooth_taubin(n_iter=12, pass_band=0.1)
-            surface = surface.compute_normals(split_vertices=bool(opacity == 1.0), feature_angle=40.0)
+            if opacity < 1.0:  # tissue is smooth, a device keeps its edges
+                surface = surface.smooth_taubin(n_iter=30, pass_band=0.08)
+            if name == "vessels":
+                surface = surface.clip_box(data["bounds"].tolist(), invert=False).extract_surface(
+                    algorithm=None
+                )
+            surface = surface.compute_normals(
+                split_vertices=bool(opacity == 1.0), feature_angle=40.0, consistent_normals=False
+            )
             actor = plotter.add_mesh(
                 surface, color=(red, green, blue), opacity=opacity, smooth_shading=True, specular=0.35,
                 specular_power=18, ambient=0.12, diffuse=0.9,
@@ -39,16 +47,22 @@ def render(source: str, target: str) -> None:
         plotter.enable_parallel_projection()
         plotter.camera.parallel_scale = half  # half the picture's height, in mm
         plotter.camera.clipping_range = (0.1 * half, 20.0 * half)
-    # seen with software OpenGL: depth peeling together with multisampling draws nothing translucent at all
-    plotter.enable_anti_aliasing("ssaa")
-    plotter.enable_depth_peeling(8)
-    picture = plotter.screenshot(return_img=True)
-    for actor in translucent:
-        actor.SetVisibility(False)
-    if translucent and np.array_equal(plotter.screenshot(return_img=True), picture):
-        plotter.disable_depth_peeling()
-    for actor in translucent:
-        actor.SetVisibility(True)
+    # depth peeling and multisampling together draw nothing translucent on some software OpenGL: so no
+    # multisampling (the picture is drawn larger than it is shown), and a look at whether peeling works
+    plotter.disable_anti_aliasing()
+    plotter.render_window.SetMultiSamples(0)
+    plotter.enable_depth_peeling(6)
+    if translucent:
+        size = plotter.window_size
+        plotter.window_size = [200, 200]
+        shown = plotter.screenshot(return_img=True)
+        for actor in translucent:
+            actor.SetVisibility(False)
+        if np.array_equal(plotter.screenshot(return_img=True), shown):
+            plotter.disable_depth_peeling()
+        for actor in translucent:
+            actor.SetVisibility(True)
+        plotter.window_size = size
     plotter.screenshot(target)
     plotter.close()
 

@@ -28,7 +28,14 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from rfasim.checkpoint import disk_errors, read_checkpoint, sync, write_atomically, write_bytes, write_checkpoint
+from rfasim.checkpoint import (
+    disk_errors,
+    read_checkpoint,
+    sync,
+    write_atomically,
+    write_bytes,
+    write_checkpoint,
+)
 from rfasim.errors import InputError, RunError
 from rfasim.vtkhdf import read_field, read_mesh, read_times, write_vtkhdf
 
@@ -70,7 +77,10 @@ def zone_level(criterion: str, damage: Mapping[str, NDArray[np.float64]]) -> NDA
 
 def _fields(frame: Frame, criterion: str | None) -> dict[str, NDArray[np.float32]]:
     """What goes into ``fields.vtkhdf``: name -> nodal values; a complex potential as two parts."""
-    fields: dict[str, NDArray[Any]] = {"temperature_c": frame.temperature, "potential_v": frame.potential.real}
+    fields: dict[str, NDArray[Any]] = {
+        "temperature_c": frame.temperature,
+        "potential_v": frame.potential.real,
+    }
     if np.iscomplexobj(frame.potential):
         fields["potential_imaginary_v"] = frame.potential.imag
     fields["water_lost"] = frame.water_lost
@@ -196,7 +206,9 @@ class ResultWriter:
         self.output_times, self.fields = list(resume.output_times), list(resume.fields)
         for i in range(len(self.output_times)):
             if not self._spool(i).exists():
-                raise RunError(f"{self._spool(i)}: this file of the unfinished run is gone; start the run anew")
+                raise RunError(
+                    f"{self._spool(i)}: this file of the unfinished run is gone; start the run anew"
+                )
 
     def _spool(self, index: int) -> Path:
         return self.partial / f"frame_{index:06d}.npy"
@@ -366,7 +378,11 @@ class Result:
         if not (folder / "summary.json").is_file():
             if (folder / PARTIAL).is_dir():
                 raise InputError(str(folder), "holds a run that was cut off; let it go on with --resume")
-            reason = "is no result folder (there is no summary.json in it)" if folder.is_dir() else "does not exist"
+            reason = (
+                "is no result folder (there is no summary.json in it)"
+                if folder.is_dir()
+                else "does not exist"
+            )
             raise InputError(str(folder), f"{reason}; give the folder that 'rfasim run --out' wrote")
         with _damaged(folder / "summary.json"):
             summary = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
@@ -384,7 +400,9 @@ class Result:
     def field(self, name: str, time_index: int = -1) -> NDArray[np.float32]:
         """Nodal values ``(n_nodes,)`` of ``name`` (see ``field_names``) at ``times[time_index]``."""
         if name not in self.field_names:
-            raise InputError(str(self.folder), f"there is no field '{name}'; there are {', '.join(self.field_names)}")
+            raise InputError(
+                str(self.folder), f"there is no field '{name}'; there are {', '.join(self.field_names)}"
+            )
         with _damaged(self.folder / "fields.vtkhdf"):
             return read_field(self.folder / "fields.vtkhdf", name, time_index)
 
@@ -397,7 +415,9 @@ def _damaged(path: Path) -> Iterator[None]:
         raise InputError(str(path), "is missing from the result folder; run the case again") from None
     except (OSError, ValueError, KeyError, RuntimeError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise InputError(str(path), f"cannot be read ({reason}); the file is damaged, run the case again") from None
+        raise InputError(
+            str(path), f"cannot be read ({reason}); the file is damaged, run the case again"
+        ) from None
 
 
 def _read_parquet(path: Path) -> tuple[dict[str, NDArray[Any]], dict[str, str]]:

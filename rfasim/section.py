@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rfasim.slicing import Floats, Indices, chains, cut, outline
+from rfasim.slicing import Floats, Indices, chains, cut
 
 if TYPE_CHECKING:
+    from rfasim.mesh import Mesh
     from rfasim.result import Result
 
 VESSEL_WORDS = ("vessel", "vein", "portal", "artery", "blood", "lumen", "vena")
@@ -22,8 +23,8 @@ class Section:
     """A triangulated plane. Points in mm from the tip: first across the needle, second along it, towards the handle.
 
     ``sample`` takes nodal values to the section's points. ``device`` and ``insulation`` are lines (n, 2) in mm,
-    ``metal`` the triangles inside a meshed electrode; ``parts`` holds, for tumour and vessels, outline segments
-    (n, 2, 2) and the triangles inside.
+    ``metal`` the triangles inside a meshed electrode; ``parts`` holds a field for tumour and vessels each, positive
+    inside.
     """
 
     points: Floats
@@ -32,7 +33,7 @@ class Section:
     device: list[Floats]
     insulation: list[Floats]
     metal: NDArray[np.bool_]
-    parts: dict[str, tuple[Floats, NDArray[np.bool_]]] = field(default_factory=dict)
+    parts: dict[str, Floats] = field(default_factory=dict)
 
 
 def parts_of_cells(result: Result) -> dict[str, NDArray[np.bool_]]:
@@ -52,6 +53,20 @@ def parts_of_cells(result: Result) -> dict[str, NDArray[np.bool_]]:
             elif any(word in lower for word in VESSEL_WORDS):
                 parts["vessels"] |= numbers == number
     return {name: chosen for name, chosen in parts.items() if chosen.any()}
+
+
+def inside_field(mesh: Mesh, chosen: NDArray[np.bool_]) -> Floats:
+    """A nodal field (n_nodes,) that is positive inside the ``chosen`` cells and zero on their smoothed surface.
+
+    The share of the chosen in a node's surroundings minus one half: an image's voxels do not show as teeth, and on a
+    surface that the mesh follows it is near zero.
+    """
+    weight = np.abs(mesh.volumes())
+    cells = mesh.cells.astype(np.int64).ravel()
+    corners = mesh.cells.shape[1]
+    around = np.bincount(cells, weights=np.repeat(weight, corners), minlength=mesh.n_nodes)
+    within = np.bincount(cells, weights=np.repeat(weight * chosen, corners), minlength=mesh.n_nodes)
+    return np.asarray(within / np.maximum(around, 1e-300) - 0.5)
 
 
 def electrode_axis(result: Result) -> tuple[Floats, Floats]:
@@ -108,8 +123,8 @@ def _mirrored(result: Result) -> Section:
     origin = np.concatenate([np.arange(n), np.flatnonzero(~on_axis)])
     cells = mesh.cells.astype(np.int64)
     triangles = np.concatenate([cells, image[cells][:, ::-1]])
-    parts = {name: np.tile(chosen, 2) for name, chosen in parts_of_cells(result).items()}
-    metal = parts.pop("metal", np.zeros(len(triangles), dtype=np.bool_))
+    parts = parts_of_cells(result)
+    metal = np.tile(parts.pop("metal", np.zeros(mesh.n_cells, dtype=np.bool_)), 2)
 
     def lines(ending: str) -> list[Floats]:
         facets = device_facets(result, ending)
@@ -118,14 +133,16 @@ def _mirrored(result: Result) -> Section:
     return Section(
         points, triangles, lambda nodal: np.asarray(nodal, dtype=np.float64)[origin],
         lines(""), lines(".insulation"), metal,
-        {name: (points[outline(triangles, chosen)], chosen) for name, chosen in parts.items()},
+        {name: inside_field(mesh, chosen)[origin] for name, chosen in parts.items()},
     )  # fmt: skip
 
 
 def device_facets(result: Result, ending: str) -> Indices:
     """Facets (n, dim) on the electrodes whose name ends with ``ending``."""
     facets = [
-        f for name, f in result.mesh.facets.items() if name.startswith("electrodes[") and name.endswith(ending)
+        f
+        for name, f in result.mesh.facets.items()
+        if name.startswith("electrodes[") and name.endswith(ending)
     ]
     dim = result.mesh.points.shape[1]
     return np.concatenate([np.zeros((0, dim)), *facets]).astype(np.int64)
@@ -142,14 +159,9 @@ def _plane(result: Result) -> Section:
 
     slice_ = cut(mesh.cells, level)
     points = slice_.values((mesh.points - origin) @ frame)
-    outlines, metal = {}, np.zeros(len(slice_.pieces), dtype=np.bool_)
-    for name, chosen in parts_of_cells(result).items():
-        if name == "metal":
-            metal = chosen[slice_.parents]
-        elif chosen[slice_.parents].any():
-            outlines[name] = (
-                points[outline(slice_.pieces, chosen[slice_.parents])], chosen[slice_.parents]
-            )  # fmt: skip
+    parts = parts_of_cells(result)
+    metal = parts.pop("metal", np.zeros(mesh.n_cells, dtype=np.bool_))[slice_.parents]
+    fields = {name: slice_.values(inside_field(mesh, chosen)) for name, chosen in parts.items()}
 
     def lines(ending: str) -> list[Floats]:
         facets = device_facets(result, ending)
@@ -159,4 +171,4 @@ def _plane(result: Result) -> Section:
         where = edge.values((mesh.points - origin) @ frame)
         return [where[line] for line in chains(edge.pieces)]
 
-    return Section(points, slice_.pieces, slice_.values, lines(""), lines(".insulation"), metal, outlines)
+    return Section(points, slice_.pieces, slice_.values, lines(""), lines(".insulation"), metal, fields)

@@ -198,9 +198,11 @@ class Simulation:
     # ------------------------------------------------------------------------------------------ laws at nodes
 
     def admittivity(self, T: Array, water_lost: Array, omega: Array) -> Array:
-        """Admittivity of each cell [S/m]: mean over its vertices of the tissue's laws there.
+        """Admittivity of each cell [S/m]: the vertices' resistivities, by the tissue's laws, in series.
 
-        A drying front inside a cell thus counts by how much of the cell it has passed.
+        A drying front lies across the current, so inside a cell the dry and the wet part are in series and the cell's
+        resistance grows with the share of it that has dried. (The plain mean of the conductivities lets the current
+        through until the last vertex is dry: impedance in steps, roll-off late by half a cell.)
         """
         d = self.domain
         table = np.empty((len(d.tissues), self.space.n_nodes))
@@ -212,9 +214,9 @@ class Simulation:
             if tissue.coagulation_gain > 0:
                 coagulated = 1.0 - np.exp(-omega) if coagulated is None else coagulated
                 table[k] *= 1.0 + tissue.coagulation_gain * coagulated
-        factor = np.empty(self.space.n_cells)
-        kernels.cell_mean(self.space.cells, d.cell_tissue, table, factor)
-        return np.asarray(self.admittivity_37[d.cell_tissue] * factor)
+        resistance = np.empty(self.space.n_cells)
+        kernels.cell_mean(self.space.cells, d.cell_tissue, 1.0 / table, resistance)
+        return np.asarray(self.admittivity_37[d.cell_tissue] / resistance)
 
     def conduction(self, T: Array) -> Array:
         """Thermal edge conductances [W/K]."""

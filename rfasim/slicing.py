@@ -47,7 +47,7 @@ def cut(simplices: NDArray[Any], level: NDArray[Any]) -> Cut:
     found: list[tuple[Indices, Indices]] = []  # (cut edges of each piece (n, dim, 2), parents)
     corners = simplices.shape[1]
     crossed = np.flatnonzero((n_inside > 0) & (n_inside < corners))
-    # corners in the order inside first; a stable order keeps neighbours' diagonals apart but both are valid
+    # corners with the inside ones first
     order = np.argsort(~inside[crossed], axis=1, kind="stable")
     nodes, count = np.take_along_axis(simplices[crossed], order, axis=1), n_inside[crossed]
     for k in range(1, corners):
@@ -66,13 +66,38 @@ def cut(simplices: NDArray[Any], level: NDArray[Any]) -> Cut:
     with np.errstate(invalid="ignore", divide="ignore"):
         weights = a / (a - b)
     # a cut exactly at a node is one point, whichever edge it was found on
-    edges = np.where((weights == 0.0)[:, None], edges[:, :1], np.where((weights == 1.0)[:, None], edges[:, 1:], edges))
+    edges = np.where(
+        (weights == 0.0)[:, None], edges[:, :1], np.where((weights == 1.0)[:, None], edges[:, 1:], edges)
+    )
     key = edges[:, 0] * (len(level) + 1) + edges[:, 1]
     _, first, new = np.unique(key, return_index=True, return_inverse=True)
     pieces = new.reshape(-1, corners - 1)
     proper = np.all(np.diff(np.sort(pieces, axis=1), axis=1) > 0, axis=1)
     return Cut(edges[first], np.where(edges[first, 0] == edges[first, 1], 0.0, weights[first]),
                pieces[proper].astype(np.int64), parents[proper])  # fmt: skip
+
+
+def facing_out(surface: Cut, points: Floats, simplices: NDArray[Any], level: NDArray[Any]) -> Indices:
+    """The triangles of a 3-D cut, each turned so that its normal points to where ``level`` is negative."""
+    corners = surface.values(points)[surface.pieces]
+    normals = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
+    parents = np.asarray(simplices, dtype=np.int64)[surface.parents]
+    f = level[parents]
+    downhill = np.einsum("ij,ijk->ik", f.mean(axis=1, keepdims=True) - f, points[parents])
+    turned = np.einsum("ij,ij->i", normals, downhill) < 0.0
+    return np.where(turned[:, None], surface.pieces[:, ::-1], surface.pieces)
+
+
+def without_slivers(points: Floats, triangles: NDArray[Any], size: float) -> tuple[Floats, Indices]:
+    """Merge points that fall into the same cube of edge ``size``; triangles that lose a corner go."""
+    _, new = np.unique(np.floor(points / size).astype(np.int64), axis=0, return_inverse=True)
+    merged = new.ravel()[triangles]
+    kept = np.all(np.diff(np.sort(merged, axis=1), axis=1) > 0, axis=1)
+    merged = merged[kept]
+    _, once = np.unique(np.sort(merged, axis=1), axis=0, return_index=True)
+    count = np.bincount(new.ravel())
+    middle = np.stack([np.bincount(new.ravel(), weights=points[:, k]) / count for k in range(3)], axis=1)
+    return middle, merged[np.sort(once)].astype(np.int64)
 
 
 def chains(segments: NDArray[Any]) -> list[Indices]:
@@ -95,15 +120,6 @@ def chains(segments: NDArray[Any]) -> list[Indices]:
                     break
             lines.append(np.array(line, dtype=np.int64))
     return lines
-
-
-def outline(triangles: NDArray[Any], chosen: NDArray[np.bool_]) -> Indices:
-    """Edges (n, 2) between ``chosen`` triangles and the others; where the mesh ends there is none."""
-    edges = np.sort(np.concatenate([triangles[:, [0, 1]], triangles[:, [1, 2]], triangles[:, [2, 0]]]), axis=1)
-    unique, of = np.unique(edges, axis=0, return_inverse=True)
-    count = np.bincount(of.ravel(), minlength=len(unique))
-    n_chosen = np.bincount(of.ravel(), weights=np.tile(chosen, 3), minlength=len(unique))
-    return np.asarray(unique[(count == 2) & (n_chosen == 1)], dtype=np.int64)
 
 
 def revolve(profile: Floats, segments: NDArray[Any], n: int = 96) -> tuple[Floats, Indices]:

@@ -185,7 +185,10 @@ def read_mesh(path: Path) -> tuple[Mesh, dict[str, NDArray[Any]], dict[str, Any]
             cells=root["Connectivity"][:].astype(np.uint32).reshape(-1, n_corners),
             regions=root["CellData/region"][:],
             region_names=tuple(json.loads(ours["region_names"].asstr()[()])),
-            facets={ours["facets"][key].attrs["name"]: ours["facets"][key][:] for key in sorted(ours["facets"], key=int)},
+            facets={
+                ours["facets"][key].attrs["name"]: ours["facets"][key][:]
+                for key in sorted(ours["facets"], key=int)
+            },
             axisymmetric=axisymmetric,
         )
         cell_data = {name: values[:] for name, values in root["CellData"].items()}

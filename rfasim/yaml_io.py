@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import itertools
 import os
 import tempfile
 from pathlib import Path
@@ -39,10 +40,13 @@ def read_text(path: Path) -> str:
 
 
 def parse_yaml(text: str, source: str) -> Any:
-    """The plain data in ``text``: dict, list, str, int, float, bool, None; ``source`` names it in messages."""
+    """The plain data in ``text``: dict, list, str, int, float, bool, None; messages name the ``source``."""
     from ruamel.yaml import YAML
     from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
+    depth = itertools.accumulate((character in "[{") - (character in "]}") for character in text)
+    if max(depth, default=0) > 10 * DEEPEST:  # ruamel would take seconds to find out
+        raise InputError(source, f"is nested more than {DEEPEST} levels deep; a case needs five")
     try:
         data = YAML(typ="safe", pure=True).load(text)
     except MarkedYAMLError as error:
@@ -68,7 +72,7 @@ def _where(error: Any) -> str:
 def _problem(error: Any) -> str:
     problem = str(error.problem or error.context or "cannot be read as YAML").strip().splitlines()[0]
     if "constructor for the tag" in problem:
-        tag = problem.split("'")[1] if "'" in problem else "!"
+        tag = problem.split("'")[1].replace("tag:yaml.org,2002:", "!!") if "'" in problem else "!"
         return (
             f"the tag {tag} builds an object; a case file holds only text, numbers, lists and groups of keys"
         )

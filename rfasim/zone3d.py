@@ -20,8 +20,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rfasim.plot import INK, STYLE, criterion_text, figure, png, zone_volume_text
-from rfasim.section import across_direction, device_facets, electrode_axis, parts_of_cells
-from rfasim.slicing import Floats, Indices, cut, revolve
+from rfasim.section import across_direction, device_facets, electrode_axis, inside_field, parts_of_cells
+from rfasim.slicing import Floats, Indices, cut, facing_out, revolve, without_slivers
 
 if TYPE_CHECKING:
     from rfasim.result import Result
@@ -33,7 +33,7 @@ COLOURS = {
 OPACITY = {"zone": 0.45, "contact": 1.0, "insulation": 1.0, "vessels": 0.95, "tumour": 0.6}
 LABELS = {"contact": "contact", "insulation": "insulated part", "vessels": "vessels", "tumour": "tumour"}
 LIGHT = np.array([-0.35, 0.55, 0.76])  # in camera coordinates: over the left shoulder
-PIXELS = (1280, 1280)
+PIXELS = (1800, 1800)  # drawn larger than shown, instead of anti-aliasing
 LIBRARIES = (("libEGL.so.1", "vtkEGLRenderWindow"), ("libOSMesa.so.8", "vtkOSOpenGLRenderWindow"),
              ("libOSMesa.so.6", "vtkOSOpenGLRenderWindow"))  # fmt: skip
 INSTALL_GL = "apt-get install libegl1 libgl1-mesa-dri"
@@ -68,44 +68,50 @@ def surfaces_of(result: Result) -> dict[str, Surface]:
         where, pieces = where[used], new.reshape(pieces.shape).astype(np.int64)
         return revolve(where, pieces) if mesh.axisymmetric else (where, pieces)
 
+    def level_surface(cells: NDArray[Any], level: Floats) -> Surface:
+        edge = cut(cells, level)
+        if len(edge.pieces) == 0:
+            return np.zeros((0, 3)), edge.pieces
+        pieces = edge.pieces if mesh.axisymmetric else facing_out(edge, points, cells, level)
+        where, triangles = surface(edge.values(points), pieces)
+        return without_slivers(where, triangles, 0.006 * float(np.ptp(where, axis=0).max()))
+
     found: dict[str, Surface] = {}
     parts = parts_of_cells(result)
     tissue = ~parts.pop("metal", np.zeros(mesh.n_cells, dtype=np.bool_))
     if "zone_level" in result.field_names:
-        edge = cut(mesh.cells[tissue], result.field("zone_level"))
-        if len(edge.pieces):
-            found["zone"] = surface(edge.values(points), edge.pieces)
+        level = result.field("zone_level").astype(np.float64)
+        found["zone"] = level_surface(mesh.cells[tissue], level)
     for name in ("contact", "insulation"):
         facets = device_facets(result, f".{name}")
         if len(facets):
-            found[name] = surface(points, facets)
+            found[name] = surface(points, facets)  # a device keeps its edges
     for name, chosen in parts.items():
-        found[name] = surface(points, _skin(mesh.cells[chosen].astype(np.int64)))
-    return _cropped(found)
+        found[name] = level_surface(mesh.cells[tissue], inside_field(mesh, chosen))
+    return _cropped({name: drawn for name, drawn in found.items() if len(drawn[1])})
 
 
-def _skin(cells: Indices) -> Indices:
-    """Facets that belong to one of ``cells`` only."""
-    facets = np.concatenate([np.delete(cells, k, axis=1) for k in range(cells.shape[1])])
-    _, first, count = np.unique(np.sort(facets, axis=1), axis=0, return_index=True, return_counts=True)
-    return facets[first[count == 1]]
+def box_of(surfaces: dict[str, Surface]) -> NDArray[np.float64]:
+    """What is worth seeing, (2, 3) in mm: zone and contacts with some room, not a shaft's or vessel's whole length."""
+    core = [surfaces[name][0] for name in ("zone", "contact") if name in surfaces]
+    points = np.concatenate(core or [points for points, _ in surfaces.values()])
+    low, high = points.min(axis=0), points.max(axis=0)
+    room = max(5.0, 0.25 * float((high - low).max()))
+    return np.stack([low - room, high + room])
 
 
 def _cropped(surfaces: dict[str, Surface]) -> dict[str, Surface]:
-    """Leave out what lies far from zone and contacts: the rest of the shaft, vessels in other segments."""
-    core = [surfaces[name][0] for name in ("zone", "contact") if name in surfaces]
-    if not core:
+    """Without the triangles outside the box."""
+    if not surfaces:
         return surfaces
-    everything = np.concatenate(core)
-    low, high = everything.min(axis=0), everything.max(axis=0)
-    room = max(5.0, 0.25 * float((high - low).max()))
+    low, high = box_of(surfaces)
     out = {}
     for name, (points, triangles) in surfaces.items():
-        # cut where the box ends, not at the next triangle: shaft facets are long
-        points = points.clip(low - room, high + room) if name == "insulation" else points
+        # a shaft ends where the box does, not at its next triangle: those are long
+        points = points.clip(low, high) if name == "insulation" else points
         corners = points[triangles]
-        kept = np.all((corners.max(axis=1) >= low - room) & (corners.min(axis=1) <= high + room), axis=1)
-        kept &= np.any(np.ptp(corners, axis=1) > 0, axis=1)
+        kept = np.all((corners.max(axis=1) >= low) & (corners.min(axis=1) <= high), axis=1)
+        kept &= np.ptp(corners, axis=1).max(axis=1) > 0
         if kept.any():
             out[name] = (points, triangles[kept])
     return out
@@ -128,7 +134,7 @@ class Camera:
         right /= np.linalg.norm(right)
         axes = np.stack([right, np.cross(towards, right), towards])
         points = np.concatenate([points[np.unique(triangles)] for points, triangles in surfaces.values()])
-        seen = points @ axes.T
+        seen = points.clip(*box_of(surfaces)) @ axes.T
         low, high = seen.min(axis=0), seen.max(axis=0)
         return cls(axes.T @ ((low + high) / 2), 0.54 * float((high - low)[:2].max()), axes)
 
@@ -149,15 +155,19 @@ def draw_zone3d(result: Result, say: Callable[[str], None] = lambda _: None) -> 
             half = camera.half
             if picture is None:
                 say(f"zone3d.png is drawn in a simpler way, because {reason}.")
-                _paint(axes, surfaces, camera)
+                paint(axes, surfaces, camera)
             else:
-                axes.imshow(picture, extent=(-half, half, -half, half), interpolation="lanczos")
+                axes.imshow(picture, extent=(-half, half, -half, half), interpolation="antialiased")
             axes.set(xlim=(-half, half), ylim=(-half, half), aspect="equal")
             _scale_bar(axes, half)
         volume = zone_volume_text(result)
-        axes.set_title(f"Ablation zone, {volume}" if "zone" in surfaces else "No tissue reached the zone's criterion")
+        axes.set_title(
+            f"Ablation zone, {volume}" if "zone" in surfaces else "No tissue reached the zone's criterion"
+        )
         labels = LABELS | {"zone": criterion_text(result.meta.get("criterion", "zone"))}
-        handles = [Patch(facecolor=COLOURS[n], edgecolor=INK, linewidth=0.5, label=labels[n]) for n in surfaces]
+        handles = [
+            Patch(facecolor=COLOURS[n], edgecolor=INK, linewidth=0.5, label=labels[n]) for n in surfaces
+        ]
         drawing.legend(handles=handles, loc="outside lower left", ncols=3, frameon=False, fontsize=10)
         return png(drawing)
 
@@ -166,10 +176,12 @@ def _scale_bar(axes: Any, half: float) -> None:
     length = next((mm for mm in (50.0, 20.0, 10.0, 5.0, 2.0, 1.0) if mm <= 0.6 * half), 1.0)
     left, bottom = -0.96 * half, -0.95 * half
     axes.plot([left, left + length], [bottom, bottom], color=INK, linewidth=3.0, solid_capstyle="butt")
-    axes.text(left + length / 2, bottom + 0.02 * half, f"{length:g} mm", ha="center", va="bottom", fontsize=10.5)
+    axes.text(
+        left + length / 2, bottom + 0.02 * half, f"{length:g} mm", ha="center", va="bottom", fontsize=10.5
+    )
 
 
-def _paint(axes: Any, surfaces: dict[str, Surface], camera: Camera) -> None:
+def paint(axes: Any, surfaces: dict[str, Surface], camera: Camera) -> None:
     """All triangles from back to front with flat shading: what matplotlib can do, and it cannot crash."""
     from matplotlib.collections import PolyCollection
     from matplotlib.colors import to_rgb
@@ -191,7 +203,9 @@ def _paint(axes: Any, surfaces: dict[str, Surface], camera: Camera) -> None:
     )
 
 
-def render_by_vtk(surfaces: dict[str, Surface], camera: Camera) -> tuple[NDArray[Any] | None, str]:
+def render_by_vtk(
+    surfaces: dict[str, Surface], camera: Camera, pixels: tuple[int, int] = PIXELS
+) -> tuple[NDArray[Any] | None, str]:
     """The picture (rows, columns, 3) drawn by VTK in a child process, or None and the reason in words."""
     window = render_window()
     if window is None:
@@ -201,7 +215,13 @@ def render_by_vtk(surfaces: dict[str, Surface], camera: Camera) -> tuple[NDArray
     import matplotlib.image
     from matplotlib.colors import to_rgb
 
-    arrays: dict[str, Any] = {"centre": camera.centre, "half": camera.half, "axes": camera.axes, "pixels": PIXELS}
+    arrays: dict[str, Any] = {
+        "centre": camera.centre,
+        "half": camera.half,
+        "axes": camera.axes,
+        "pixels": pixels,
+    }
+    arrays["bounds"] = box_of(surfaces).T.ravel()
     for name, (points, triangles) in surfaces.items():
         arrays |= {f"{name}/points": points, f"{name}/triangles": triangles}
         arrays[f"{name}/style"] = np.array([*to_rgb(COLOURS[name]), OPACITY[name]])
@@ -212,7 +232,12 @@ def render_by_vtk(surfaces: dict[str, Surface], camera: Camera) -> tuple[NDArray
         command = [sys.executable, "-m", "rfasim.render", str(source), str(target)]
         try:
             child = subprocess.run(
-                command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, timeout=180, check=False
+                command,
+                env=environment,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.PIPE,
+                timeout=180,
+                check=False,
             )
         except subprocess.TimeoutExpired:
             return None, "the 3-D library did not answer within three minutes"
@@ -220,6 +245,21 @@ def render_by_vtk(surfaces: dict[str, Surface], camera: Camera) -> tuple[NDArray
             return None, f"no second process could be started ({error.strerror})"
         if child.returncode != 0 or not target.is_file():
             said = child.stderr.decode(errors="replace").strip().splitlines()
-            how = f"was ended by signal {-child.returncode}" if child.returncode < 0 else f"said: {said[-1] if said else ''}"
+            how = (
+                f"was ended by signal {-child.returncode}"
+                if child.returncode < 0
+                else f"said: {said[-1] if said else ''}"
+            )
             return None, f"the 3-D library {how} (the usual cure: {INSTALL_GL})"
         return matplotlib.image.imread(target)[..., :3], ""
+
+
+def trial() -> str:
+    """Draw one small translucent ball by VTK; '' when it worked, else the reason in words."""
+    angle = np.linspace(0.0, np.pi, 25)
+    arc = np.column_stack([np.sin(angle), np.cos(angle)])
+    surfaces = {"zone": revolve(arc, np.column_stack([np.arange(24), np.arange(1, 25)]))}
+    picture, reason = render_by_vtk(surfaces, Camera.looking_at(surfaces), (200, 200))
+    if picture is not None and float(np.ptp(picture)) == 0.0:
+        return "VTK runs but draws nothing"
+    return reason

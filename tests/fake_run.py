@@ -28,7 +28,9 @@ def _boundary(cells: np.ndarray) -> np.ndarray:
     return facets[first[count == 1]].astype(np.uint32)
 
 
-def _name_facets(points: np.ndarray, cells: np.ndarray, near: Callable[[np.ndarray], np.ndarray]) -> dict[str, np.ndarray]:
+def _name_facets(
+    points: np.ndarray, cells: np.ndarray, near: Callable[[np.ndarray], np.ndarray]
+) -> dict[str, np.ndarray]:
     facets = _boundary(cells)
     centre = points[facets].mean(axis=1)
     on_device, low = near(centre), centre[:, -1] <= CONTACT_TOP
@@ -82,9 +84,15 @@ def needle_mesh_3d(n: int = 9, half: float = 0.04) -> Mesh:
     points, cells = _compact(grid, cells)
 
     def near(p: np.ndarray) -> np.ndarray:
-        return (np.hypot(p[:, 0], p[:, 1]) < 1.1 * NEEDLE_RADIUS) & (p[:, 2] > TIP - 1e-3) & (p[:, 2] < half - 1e-9)
+        return (
+            (np.hypot(p[:, 0], p[:, 1]) < 1.1 * NEEDLE_RADIUS)
+            & (p[:, 2] > TIP - 1e-3)
+            & (p[:, 2] < half - 1e-9)
+        )
 
-    return Mesh(points, cells, np.zeros(len(cells), np.int32), ("tissue",), _name_facets(points, cells, near), False)
+    return Mesh(
+        points, cells, np.zeros(len(cells), np.int32), ("tissue",), _name_facets(points, cells, near), False
+    )
 
 
 def needle_mesh_axisymmetric(n: int = 40, half: float = 0.04) -> Mesh:
@@ -93,13 +101,20 @@ def needle_mesh_axisymmetric(n: int = 40, half: float = 0.04) -> Mesh:
     z = np.unique(np.concatenate([np.linspace(-half, half, 4 * n + 1), [TIP, CONTACT_TOP]]))
     grid = np.stack(np.meshgrid(r, z, indexing="ij"), axis=-1).reshape(-1, 2)
     index = np.arange(len(grid)).reshape(len(r), len(z))
-    a, b, c, d = index[:-1, :-1].ravel(), index[1:, :-1].ravel(), index[1:, 1:].ravel(), index[:-1, 1:].ravel()
+    a, b, c, d = (
+        index[:-1, :-1].ravel(),
+        index[1:, :-1].ravel(),
+        index[1:, 1:].ravel(),
+        index[:-1, 1:].ravel(),
+    )
     cells = np.concatenate([np.stack([a, b, c], axis=1), np.stack([a, c, d], axis=1)])
     centre = grid[cells].mean(axis=1)
     cells = cells[~((centre[:, 0] < NEEDLE_RADIUS) & (centre[:, 1] > TIP))]
     points, cells = _compact(grid, cells)
     facets = _name_facets(
-        points, cells, lambda p: (p[:, 0] < 1.01 * NEEDLE_RADIUS) & (p[:, 1] >= TIP - 1e-9) & (p[:, 1] < half - 1e-9)
+        points,
+        cells,
+        lambda p: (p[:, 0] < 1.01 * NEEDLE_RADIUS) & (p[:, 1] >= TIP - 1e-9) & (p[:, 1] < half - 1e-9),
     )
     facets["outer"] = facets["outer"][points[facets["outer"]].max(axis=(1, 2)) > 0.9 * half]
     return Mesh(points, cells, np.zeros(len(cells), np.int32), ("tissue",), facets, True)

@@ -41,8 +41,12 @@ def test_what_is_written_is_what_is_read(tmp_path, make):
     assert result.times.tolist() == [frame.time for frame in kept]
     for i, frame in enumerate(kept):
         np.testing.assert_array_equal(result.field("temperature_c", i), frame.temperature.astype(np.float32))
-        np.testing.assert_array_equal(result.field("potential_imaginary_v", i), frame.potential.imag.astype("f4"))
-        np.testing.assert_array_equal(result.field("damage_cem43", i), frame.damage["cem43"].astype(np.float32))
+        np.testing.assert_array_equal(
+            result.field("potential_imaginary_v", i), frame.potential.imag.astype("f4")
+        )
+        np.testing.assert_array_equal(
+            result.field("damage_cem43", i), frame.damage["cem43"].astype(np.float32)
+        )
         np.testing.assert_array_equal(result.field("zone", i), frame.damage[CRITERION] >= 1.0)
     for name in ("points", "cells", "regions"):
         np.testing.assert_array_equal(getattr(result.mesh, name), getattr(mesh, name))
@@ -81,7 +85,13 @@ def test_history_has_a_row_a_step_in_stated_units(tmp_path, mesh):
     assert history["limited_by"].tolist() == [frame.limited_by for frame in run]
     assert history["electrodes[0].tip_c"].tolist() == result.probes["electrodes[0].tip_c"].tolist()
     assert result.probes["5 mm_c"].tolist() == [frame.probes["5 mm"] for frame in run]
-    units = {"power_w": "W", "impedance_ohm": "ohm", "zone_volume_ml": "ml", "latent_j": "J", "electrodes[0].tip_c": "degC"}
+    units = {
+        "power_w": "W",
+        "impedance_ohm": "ohm",
+        "zone_volume_ml": "ml",
+        "latent_j": "J",
+        "electrodes[0].tip_c": "degC",
+    }
     assert {name: result.units[name] for name in units} == units
 
 
@@ -340,7 +350,9 @@ else:
 def test_a_full_disk_is_one_sentence_and_earlier_files_stay(tmp_path, mesh, limit, action, file):
     write(tmp_path, mesh, list(frames(mesh)))
     before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
-    script = FULL_DISK.format(tests=str(Path(__file__).parent), folder=str(tmp_path), limit=limit, action=action)
+    script = FULL_DISK.format(
+        tests=str(Path(__file__).parent), folder=str(tmp_path), limit=limit, action=action
+    )
     child = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60)
     assert child.returncode == 0, child.stderr
     assert child.stdout.count("\n") == 1

@@ -238,7 +238,6 @@ def edge_dissipation(conductance: Any, indptr: Any, upper: Any, u: Any, heat: An
 def cell_mean(cells: Any, region: Any, table: Any, out: Any) -> None:
     """Coefficient of each cell: mean over its vertices of its region's nodal values ``table[region, node]``."""
     n = cells.shape[1]
-    share = 1.0 / n
     if n == 4:
         for c in range(np.uint64(cells.shape[0])):
             row = table[region[c]]
@@ -246,7 +245,7 @@ def cell_mean(cells: Any, region: Any, table: Any, out: Any) -> None:
     else:
         for c in range(np.uint64(cells.shape[0])):
             row = table[region[c]]
-            out[c] = share * (row[cells[c, 0]] + row[cells[c, 1]] + row[cells[c, 2]])
+            out[c] = (row[cells[c, 0]] + row[cells[c, 1]] + row[cells[c, 2]]) / 3.0
 
 
 @kernel

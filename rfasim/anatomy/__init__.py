@@ -1,0 +1,103 @@
+"""From label images to the tissue at each point, and to the distance from the vessels in them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rfasim.anatomy.labels import LabelDistance, LabelImage, read_labels
+from rfasim.errors import InputError
+
+if TYPE_CHECKING:
+    from rfasim.case import Anatomy, Case
+
+Array = NDArray[np.float64]
+
+__all__ = ["LabelDistance", "LabelImage", "read_labels", "tissue_of_points", "vessel_distance"]
+
+
+def tissue_of_points(
+    anatomy: Anatomy, points: Array, base: Path | None = None
+) -> tuple[list[str], NDArray[np.uint32], NDArray[np.bool_]]:
+    """The tissue at ``points`` (n, 3; LPS metres): names, index into them (n,), and where it is held (n,).
+
+    Images are laid over one another in their order: a later one wins wherever its label has a tissue.
+    Labels without a tissue say nothing, and where no image says anything the tissue is ``anatomy.outside``.
+    Held are the points whose winning label is in that image's ``hold``. File names are looked for from
+    ``base``.
+
+    Raises InputError for images that cannot be read, an image with none of its labels, and when all points
+    lie outside of all labels: a sign of coordinates in another frame.
+    """
+    names: list[str] = [anatomy.outside]
+    index = np.zeros(len(points), dtype=np.uint32)
+    held = np.zeros(len(points), dtype=np.bool_)
+    found = np.zeros(len(points), dtype=np.bool_)
+    for number, image in _images(anatomy, base):
+        labels = image.sample(points)
+        entry = anatomy.labels[number]
+        for label, tissue in entry.mapping.items():
+            here = labels == label
+            if label == 0:  # also what lies outside an image is 0, and says nothing
+                continue
+            if tissue not in names:
+                names.append(tissue)
+            index[here] = names.index(tissue)
+            held[here] = label in entry.hold
+            found |= here
+    if len(points) and not found.any():
+        middle = ", ".join(f"{1e3 * x:.0f}" for x in points.mean(axis=0))
+        raise InputError(
+            "anatomy.labels",
+            f"say nothing about the domain, whose middle is ({middle}) mm; "
+            "give coordinates in the patient's frame (LPS)",
+        )
+    used = np.unique(index)
+    return [names[k] for k in used], np.searchsorted(used, index).astype(np.uint32), held
+
+
+def vessel_distance(anatomy: Anatomy, base: Path | None, case: Case) -> Callable[[Array], Array]:
+    """Signed distance (m, negative inside) to all held labels as a function of points (n, 3) in LPS metres.
+
+    The images are looked at within ``anatomy.crop`` of the middle of the domain; infinite when nothing
+    there is held.
+    """
+    centre = np.array(case.domain_centre)
+    fields = []
+    for number, image in _images(anatomy, base):
+        hold = anatomy.labels[number].hold
+        if hold:
+            try:
+                fields.append(LabelDistance(image, hold, centre - anatomy.crop, centre + anatomy.crop))
+            except InputError as error:
+                raise InputError(f"anatomy.labels[{number}].file", error.message) from None
+
+    def distance(points: Array) -> Array:
+        nearest = np.full(len(points), np.inf)
+        for field in fields:
+            nearest = np.minimum(nearest, field(points))
+        return nearest
+
+    return distance
+
+
+def _images(anatomy: Anatomy, base: Path | None) -> Iterator[tuple[int, LabelImage]]:
+    for number, entry in enumerate(anatomy.labels):
+        path = Path(entry.file)
+        if base is not None and not path.is_absolute():
+            path = base / path
+        try:
+            image = read_labels(path)
+        except InputError as error:
+            raise InputError(f"anatomy.labels[{number}].file", f"{error.path}: {error.message}") from None
+        if not image.present & set(entry.mapping):
+            there = ", ".join(map(str, sorted(image.present)[:20])) or "none"
+            raise InputError(
+                f"anatomy.labels[{number}].mapping",
+                f"none of its labels ({', '.join(map(str, entry.mapping))}) is in {path}; there are: {there}",
+            )
+        yield number, image

@@ -1,0 +1,258 @@
+"""Label images: which organ each voxel of a patient's scan belongs to, in patient coordinates.
+
+Points are in metres in the LPS frame of DICOM (x to the patient's left, y to the back, z to the head).
+NIfTI files are RAS and in millimetres; the conversion happens in :func:`read_labels` and nowhere else.
+"""
+
+from __future__ import annotations
+
+import functools
+import zlib
+from collections.abc import Collection
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from rfasim.errors import InputError
+
+Array = NDArray[np.float64]
+Labels = NDArray[np.integer]
+
+_MOST_VOXELS = 2_000_000_000
+_RAS_TO_LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
+_METRES = {"meter": 1.0, "mm": 1e-3, "micron": 1e-6, "unknown": 1e-3}
+
+
+@dataclass(frozen=True, eq=False)
+class LabelImage:
+    """Integer labels on a lattice of voxels; 0, and everything outside the image, is "nothing".
+
+    ``data`` (nx, ny, nz); ``to_world`` (4, 4) takes a voxel's number (i, j, k), whole at its middle, to LPS
+    metres.
+    """
+
+    data: Labels
+    to_world: Array
+
+    @property
+    def spacing(self) -> Array:
+        """Edge lengths of a voxel (3,) in metres."""
+        lengths: Array = np.linalg.norm(self.to_world[:3, :3], axis=0)
+        return lengths
+
+    @functools.cached_property
+    def present(self) -> frozenset[int]:
+        """The labels that occur, without 0."""
+        if self.data.size and self.data.min() >= 0 and self.data.max() < 2**16:
+            counts = sum(np.bincount(plane.ravel(), minlength=2**16) for plane in self.data)
+            return frozenset(np.flatnonzero(counts).tolist()) - {0}
+        return frozenset(np.unique(self.data).tolist()) - {0}
+
+    def voxels(self, points: ArrayLike) -> Array:
+        """Voxel numbers (n, 3), not rounded, of ``points`` (n, 3) in LPS metres."""
+        inverse = np.linalg.inv(self.to_world)
+        numbers: Array = np.asarray(points, dtype=np.float64) @ inverse[:3, :3].T + inverse[:3, 3]
+        return numbers
+
+    def sample(self, points: ArrayLike) -> Labels:
+        """The label (n,) of the voxel around each of ``points`` (n, 3; LPS metres), 0 outside the image."""
+        nearest = np.rint(self.voxels(points))
+        inside = ((nearest >= 0) & (nearest < self.data.shape)).all(axis=1)
+        found = np.zeros(len(nearest), dtype=self.data.dtype)
+        i, j, k = nearest[inside].astype(np.int64).T
+        found[inside] = self.data[i, j, k]
+        return found
+
+    def crop(self, lower: ArrayLike, upper: ArrayLike) -> LabelImage:
+        """The voxels that touch the box from ``lower`` to ``upper`` (3,) in LPS metres; may be empty."""
+        first, last = _voxel_box(self, lower, upper)
+        first, last = np.clip(first, 0, self.data.shape), np.clip(last + 1, 0, self.data.shape)
+        to_world = self.to_world.copy()
+        to_world[:3, 3] += to_world[:3, :3] @ first
+        return LabelImage(self.data[tuple(map(slice, first, np.maximum(first, last)))], to_world)
+
+    def distance(self, labels: Collection[int], points: ArrayLike, reach: float = 0.03) -> Array:
+        """Signed distance (n,) in metres from ``points`` to the voxels of ``labels``, negative inside.
+
+        Only voxels within ``reach`` of the box around the points are looked at: distances are right up to
+        ``reach`` and cut off there (also where no such voxel is near).
+        """
+        points = np.asarray(points, dtype=np.float64)
+        if len(points) == 0:
+            return np.zeros(0)
+        field = LabelDistance(self, labels, points.min(axis=0) - reach, points.max(axis=0) + reach)
+        return np.clip(field(points), -reach, reach)
+
+
+def _voxel_box(
+    image: LabelImage, lower: ArrayLike, upper: ArrayLike
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """First and last voxel of the lattice box around a world box; they may lie outside the image."""
+    ends = np.array([lower, upper], dtype=np.float64)
+    corners = image.voxels(np.stack(np.meshgrid(*ends.T, indexing="ij"), axis=-1).reshape(-1, 3))
+    reasonable = np.array(image.data.shape) + 10
+    first = np.clip(np.rint(corners.min(axis=0)), -10, reasonable).astype(np.int64)
+    last = np.clip(np.rint(corners.max(axis=0)), -10, reasonable).astype(np.int64)
+    return first, last
+
+
+class LabelDistance:
+    """Signed distance (m) to the voxels of some labels, prepared for a box: a callable on points (n, 3).
+
+    Exact Euclidean distance transforms (scipy) with the voxels' true spacing find the nearest voxel of the
+    other kind from the middle of each voxel; a point then takes the nearest of the boxes that its own voxel
+    and the six around it found, so that the surface is the voxels' surface and not half a voxel off.
+    Outside the box the distance to the box is added. Infinite when the box holds none of the labels. Raises
+    InputError when the voxels are sheared.
+    """
+
+    def __init__(
+        self, image: LabelImage, labels: Collection[int], lower: ArrayLike, upper: ArrayLike
+    ) -> None:
+        from scipy.ndimage import distance_transform_edt
+
+        axes = image.to_world[:3, :3] / image.spacing
+        if not np.allclose(axes.T @ axes, np.eye(3), atol=1e-3):
+            raise InputError(
+                "", "its voxels are sheared, so it has no simple distances; resample it to right angles"
+            )
+        self.image, self.spacing = image, image.spacing
+        first, last = _voxel_box(image, lower, upper)
+        inner_first, inner_last = np.clip(first, 0, image.data.shape), np.clip(last + 1, 0, image.data.shape)
+        self.first = first
+        is_in = np.zeros(last - first + 1, dtype=np.bool_)
+        there = tuple(map(slice, inner_first - first, np.maximum(inner_first, inner_last) - first))
+        data = image.data[tuple(map(slice, inner_first, np.maximum(inner_first, inner_last)))]
+        is_in[there] = np.isin(data, list(labels))
+        self.is_in, self.empty = is_in, not is_in.any()
+        if self.empty:
+            return
+        nearest = np.array(np.indices(is_in.shape), dtype=np.int32)
+        for kind in (True, False):
+            if not (is_in == kind).all():
+                found = distance_transform_edt(
+                    is_in != kind, sampling=self.spacing, return_distances=False, return_indices=True
+                )
+                nearest[:, is_in != kind] = found[:, is_in != kind]
+        self.nearest = nearest
+
+    def __call__(self, points: ArrayLike) -> Array:
+        position = self.image.voxels(points) - self.first
+        if self.empty:
+            return np.full(len(position), np.inf)
+        top = np.array(self.is_in.shape) - 1
+        clamped = np.clip(position, -0.5, top + 0.5)
+        beyond = np.linalg.norm((position - clamped) * self.spacing, axis=1)
+        own = np.clip(np.rint(clamped), 0, top).astype(np.int64)
+        inside = self.is_in[tuple(own.T)]
+        best = np.full(len(own), np.inf)
+        for step in np.vstack(
+            [np.zeros((1, 3), np.int64), np.eye(3, dtype=np.int64), -np.eye(3, dtype=np.int64)]
+        ):
+            voxel = np.clip(own + step, 0, top)
+            other = self.is_in[tuple(voxel.T)] != inside
+            target = np.where(other[:, None], voxel, self.nearest[:, voxel[:, 0], voxel[:, 1], voxel[:, 2]].T)
+            gap = np.maximum(np.abs(clamped - target) - 0.5, 0.0) * self.spacing
+            best = np.minimum(best, np.linalg.norm(gap, axis=1))
+        signed: Array = np.where(inside, -best, best) + beyond
+        return signed
+
+
+def read_labels(path: str | Path) -> LabelImage:
+    """The label image in a NIfTI file (``.nii``, ``.nii.gz``).
+
+    Raises InputError when the file is missing, cut off or no NIfTI file, has more than one volume, labels
+    that are no whole numbers, more than 2e9 voxels, or no usable place in the patient's coordinates; and
+    when nibabel is not installed. The last few images are kept in memory.
+    """
+    path = Path(path)
+    try:
+        status = path.stat()
+    except OSError as error:
+        raise InputError(str(path), f"cannot be read: {error.strerror or error}") from None
+    if not path.is_file():
+        raise InputError(str(path), "is not a file; give a NIfTI label image (.nii or .nii.gz)")
+    return _read_labels(str(path), status.st_mtime_ns, status.st_size)
+
+
+@functools.lru_cache(maxsize=4)
+def _read_labels(path: str, _changed: int, _size: int) -> LabelImage:
+    try:
+        import nibabel
+    except ImportError:
+        raise InputError(
+            path, "needs nibabel to be read; install it with: pip install 'rfasim[images]'"
+        ) from None
+    try:
+        image: Any = nibabel.load(path)
+        header: Any = image.header
+        units = header.get_xyzt_units()[0]
+        placed = int(header["sform_code"]) > 0 or int(header["qform_code"]) > 0
+        affine = np.array(image.affine, dtype=np.float64)
+    except Exception as error:  # nibabel has a class of error for each way in which a header can be broken
+        raise InputError(path, f"is no NIfTI image that can be read ({_first_line(error)})") from None
+    shape = image.shape
+    if len(shape) < 3 or any(n != 1 for n in shape[3:]):
+        raise InputError(
+            path, f"has the shape {_times(shape)}; a label image is one volume with three dimensions"
+        )
+    count = int(np.prod([int(n) for n in shape], dtype=object))
+    if not 0 < count <= _MOST_VOXELS:
+        raise InputError(path, f"has {_times(shape)} voxels; from 1 to 2e9 can be read. Crop or resample it")
+    kind = image.get_data_dtype()
+    if kind.kind not in "iuf":
+        raise InputError(path, f"holds values of type {kind}; labels are whole numbers")
+    try:
+        data = np.asanyarray(image.dataobj).reshape(shape[:3])
+    except MemoryError:
+        raise InputError(path, f"has {_times(shape)} voxels, more than fit into memory; crop it") from None
+    except (OSError, EOFError, ValueError, zlib.error) as error:
+        raise InputError(path, f"is cut off or damaged ({_first_line(error)}); copy it again") from None
+    return LabelImage(_whole(path, data), _world(path, affine, units, placed))
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+
+
+def _times(shape: tuple[int, ...]) -> str:
+    return " x ".join(map(str, shape))
+
+
+def _whole(path: str, data: NDArray[Any]) -> Labels:
+    """``data`` as integers; floats are accepted when they hold whole numbers (many tools save masks so)."""
+    if data.dtype.kind in "iu":
+        return data if data.dtype.itemsize <= 4 else data.astype(np.int64)
+    labels = np.zeros(data.shape, dtype=np.int32)
+    for plane, values in zip(labels, data, strict=True):
+        if not (
+            np.isfinite(values).all() and (values == np.rint(values)).all() and (np.abs(values) < 2**31).all()
+        ):
+            bad = values[~(values == np.rint(values)) | ~np.isfinite(values)]
+            example = f", such as {bad.flat[0]:g}" if bad.size else ""
+            raise InputError(
+                path,
+                f"holds values that are no whole numbers{example}; give a label image, not a scan",
+            )
+        plane[...] = values
+    return labels
+
+
+def _world(path: str, affine: Array, units: str, placed: bool) -> Array:
+    if not placed:
+        raise InputError(
+            path,
+            "does not say where it lies in the patient (sform and qform codes are 0); "
+            "export it with its orientation",
+        )
+    axes = affine[:3, :3]
+    lengths = np.linalg.norm(axes, axis=0) if np.isfinite(affine).all() else np.zeros(3)
+    if not (lengths > 0).all() or abs(np.linalg.det(axes / np.where(lengths > 0, lengths, 1.0))) < 1e-3:
+        raise InputError(path, "has voxels without volume: its affine matrix is singular or holds NaN")
+    scale = _METRES.get(units, 1e-3)
+    to_metres = np.diag([scale, scale, scale, 1.0])
+    world: Array = _RAS_TO_LPS @ to_metres @ affine
+    return world

@@ -1,0 +1,66 @@
+"""Tables on stdout: the few numbers that matter of a run, and lists."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rfasim.progress import clock
+
+
+def _number(value: float | None, unit: str, digits: int = 1) -> str:
+    return "-" if value is None else f"{value:.{digits}f} {unit}".rstrip()
+
+
+def summary_rows(summary: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """The short table: pairs of what and how much, from the numbers of ``summary.json``."""
+    run, electrical, thermal = summary["run"], summary["electrical"], summary["thermal"]
+    zone, tumour = summary["zone"], summary.get("tumour")
+    rolled_off = electrical["roll_off_time_s"]
+    impedance = [_number(electrical[f"{when}_impedance_ohm"], "") for when in ("initial", "final")]
+    axes = [_number(zone[f"{which}_axis_mm"], "") for which in ("long", "short")]
+    rows = [
+        ("simulated time", clock(run["simulated_s"])),
+        ("roll-off", "none" if rolled_off is None else f"at {clock(rolled_off)}"),
+        ("impedance, start and end", f"{impedance[0]} and {impedance[1]} ohm"),
+        ("power, mean and peak", f"{electrical['mean_power_w']:.1f} and {electrical['peak_power_w']:.1f} W"),
+        ("energy delivered", _number(electrical["delivered_energy_j"] / 1e3, "kJ", 2)),
+        ("hottest tissue", _number(thermal["max_temperature_c"], "degC")),
+        ("zone volume", f"{zone['volume_ml']:.2f} ml ({zone['criterion']})"),
+        ("zone, long and short axis", f"{axes[0]} x {axes[1]} mm"),
+        ("zone beyond the tip", _number(zone["beyond_tip_mm"], "mm")),
+    ]
+    if tumour is not None:
+        rows.append(("tumour ablated", f"{100 * tumour['ablated_fraction']:.1f} %"))
+        rows.append(("smallest margin", _number(tumour["minimal_margin_mm"], "mm")))
+    rows += [
+        ("energy unaccounted for", f"{summary['energy']['imbalance_fraction']:.1e} of that delivered"),
+        ("cost", f"{run['steps']} steps, {summary['mesh']['cells']} cells, {run['wall_s']:.1f} s"),
+    ]
+    return rows
+
+
+def print_rows(rows: Sequence[tuple[str, str]], title: str) -> None:
+    """A two-column table on stdout."""
+    width = max(len(what) for what, _ in rows)
+    print(f"\n{title}\n{'-' * len(title)}")
+    for what, value in rows:
+        print(f"{what:<{width}}  {value}")
+    print()
+
+
+def print_columns(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """A table on stdout, with a heading for each column."""
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(*header, box=box.SIMPLE_HEAD, padding=(0, 1))
+    for row in rows:
+        table.add_row(*row)
+    width = None if sys.stdout.isatty() else 200
+    console = Console(highlight=False, markup=False, width=width)
+    with console.capture() as printed:
+        console.print(table)
+    print("\n".join(line.rstrip() for line in printed.get().splitlines()))
