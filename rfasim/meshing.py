@@ -28,13 +28,13 @@ LevelSet: TypeAlias = Callable[[Array], Array]
 SNAP = 0.3  # fraction of an edge from which a vertex moves onto a crossing, tuned on drawn poses
 NEAR = 1.35  # a leaf farther than this many edges from a surface holds no cell that meets it
 CLOSE = 0.1  # a vertex closer than this fraction of its leaf's edge always does
-SPOILED_SINE = 0.12  # a snap that leaves a cell flatter than this is undone
+SPOILED_SINE = 0.03  # a snap that leaves a cell flatter than this is undone
 POOR_SINE = 0.3  # cells with an angle below 17.5 or above 162.5 degrees are improved
 BAD_SINE = 0.17  # below 10 or above 170 degrees: such cells may even leave a surface
 MAX_LEAVES = 20_000_000
 # Edge of the leaves at a surface over the edge length asked for there: cutting the lattice leaves triangles whose mean
-# edge is 0.6 (3-D) or 0.9 (2-D) of the leaf's.
-COARSENING = {2: 1.0, 3: 1.5}
+# edge is about 0.6 of the leaf's.
+COARSENING = {2: 1.3, 3: 1.5}
 
 
 @dataclass(frozen=True)

@@ -74,6 +74,7 @@ _COMMON: dict[str, dict[str, int | Ratio]] = {
     "J": {"J": 1, "kJ": 1000},
     "J/kg": {"J/kg": 1, "kJ/kg": 1000, "MJ/kg": 1_000_000},
     "J/mol": {"J/mol": 1, "kJ/mol": 1000},
+    "m^2/s": {"m^2/s": 1, "mm^2/s": _MICRO},
     "m^3/s": {"m^3/s": 1, "ml/min": _MICRO / 60, "l/min": _MILLI / 60},
     # a difference of 1 degC is 1 K; pint would read "0.5 degC" as 273.65 K
     "K": {"K": 1, "mK": _MILLI, "degC": 1, "°C": 1},
@@ -107,6 +108,7 @@ _MEANING: dict[str, tuple[str, str]] = {
     "J": ("an energy", "15 kJ"),
     "J/kg": ("a specific energy", "2257 kJ/kg"),
     "J/mol": ("a molar energy", "257.7 kJ/mol"),
+    "m^2/s": ("a diffusivity", "0.0032 mm^2/s"),
     "m^3/s": ("a flow", "100 ml/min"),
     "K": ("a temperature difference", "0.5 K"),
     "degC": ("a temperature", "37 degC"),
@@ -300,6 +302,7 @@ Rate = Annotated[float, Quantity("1/s", 0.0, 1e3)]
 HeatSource = Annotated[float, Quantity("W/m^3", 0.0, 1e12)]
 HeatTransfer = Annotated[float, Quantity("W/(m^2 K)", 0.0, 1e9)]
 PerKelvin = Annotated[float, Quantity("1/K", -1.0, 1.0)]
+Diffusivity = Annotated[float, Quantity("m^2/s", 0.0, 1.0)]
 Energy = Annotated[float, Quantity("J", 0.0, 1e9)]
 SpecificEnergy = Annotated[float, Quantity("J/kg", 0.0, 1e9)]
 MolarEnergy = Annotated[float, Quantity("J/mol", 0.0, 1e9)]

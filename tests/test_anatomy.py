@@ -118,16 +118,18 @@ def test_distances_are_those_to_the_voxel_boxes(seed: int | None) -> None:
     exact = signed_distance_to_voxels(image, 1, points)
     found = image.distance([1], points)
     assert np.array_equal(found < 0, image.sample(points) == 1)
-    # the nearest of the boxes that seven voxels found: nearly always the nearest of all
-    assert np.abs(found - exact).max() < 0.3 * MM
-    assert np.mean(np.abs(found - exact) < 1e-9) > 0.97
+    # the nearest of the boxes that seven voxels found is nearly always the nearest of all
+    error = found - exact
+    assert error.min() > -1e-9
+    assert error.max() < 0.5 * SPACING.min() * MM + 1e-9
+    assert np.mean(error < 1e-9) > 0.9
 
 
 def test_a_plane_between_voxels_is_at_distance_zero_and_balls_at_their_radius() -> None:
     to_world = np.diag([*SPACING * MM, 1.0])
     half = np.zeros((30, 20, 10), dtype=np.uint8)
     half[:15] = 1
-    x = np.linspace(5, 24, 77)
+    x = np.linspace(9, 24, 77)  # nearer to the plane than to the image's ends
     points = np.stack([x, np.full(77, 9.3), np.full(77, 5.4)], 1) @ to_world[:3, :3].T
     assert LabelImage(half, to_world).distance([1], points) == pytest.approx(
         (x - 14.5) * SPACING[0] * MM, abs=1e-12

@@ -104,20 +104,25 @@ def test_what_is_no_such_quantity_is_refused_with_the_reason_and_an_example(
     assert quantities._MEANING[unit][1] in str(refused.value)
 
 
-@given(st.sampled_from(UNITS), st.text(max_size=30))
-def test_any_text_is_read_or_refused_with_a_sentence(unit: str, written: str) -> None:
+def refusal(written: str, unit: str) -> str | None:
+    """Why a text is refused; None when it is read as a finite number."""
     try:
         assert math.isfinite(parse(written, unit))
     except ValueError as refused:
-        assert "expected" in str(refused)
+        return str(refused)
+    return None
+
+
+@given(st.sampled_from(UNITS), st.text(max_size=30))
+def test_any_text_is_read_or_refused_with_a_sentence(unit: str, written: str) -> None:
+    reason = refusal(written, unit)
+    assert reason is None or Quantity(unit).meaning in reason
 
 
 @given(st.text("mskgWKAHz0123456789^*/() .%-", max_size=30))
 def test_any_unit_is_read_or_refused_with_a_sentence(suffix: str) -> None:
-    try:
-        assert math.isfinite(parse(f"2 {suffix}", "m"))
-    except ValueError as refused:
-        assert "expected a length such as '15 mm'" in str(refused)
+    reason = refusal(f"2 {suffix}", "m")
+    assert reason is None or "expected a length such as '15 mm'" in reason
 
 
 def test_python_may_leave_units_out_and_files_may_not() -> None:
@@ -153,7 +158,7 @@ def test_every_example_is_a_quantity_of_its_unit() -> None:
 def test_every_common_unit_is_what_pint_says_it_is() -> None:
     for unit, common in quantities._COMMON.items():
         for suffix, factor in common.items():
-            if unit not in ("degC", "K") and suffix not in ("", "%", "ml/min/ml"):
+            if unit not in ("degC", "K") and suffix.isascii() and suffix not in ("", "%", "ml/min/ml"):
                 assert float(quantities._with_pint(suffix, unit)) == pytest.approx(float(factor), rel=1e-15)
 
 

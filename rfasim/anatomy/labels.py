@@ -102,11 +102,11 @@ def _voxel_box(
 class LabelDistance:
     """Signed distance (m) to the voxels of some labels, prepared for a box: a callable on points (n, 3).
 
-    Exact Euclidean distance transforms (scipy) with the voxels' true spacing find the nearest voxel of the
-    other kind from the middle of each voxel; a point then takes the nearest of the boxes that its own voxel
-    and the six around it found, so that the surface is the voxels' surface and not half a voxel off.
-    Outside the box the distance to the box is added. Infinite when the box holds none of the labels. Raises
-    InputError when the voxels are sheared.
+    Euclidean distance transforms (scipy) with the voxels' true spacing find the nearest voxel of the other
+    kind from the middle of each voxel; a point then takes the nearest of the boxes that its own voxel and
+    the six around it found. So the surface is the voxels' surface, and the result at most about half the
+    smallest voxel edge too large. Outside the prepared box the distance to the box is added. Infinite when
+    the box holds none of the labels. Raises InputError when the voxels are sheared.
     """
 
     def __init__(
