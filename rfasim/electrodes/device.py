@@ -241,13 +241,13 @@ def unit(vector: Array) -> Array:
 
 def rotation_between(start: Array, end: Array) -> Array:
     """The shortest rotation (3, 3) that takes unit vector ``start`` to unit vector ``end``."""
-    cross, cosine = np.cross(start, end), float(start @ end)
-    if cosine < -1 + 1e-12:  # half a turn about any line across
-        across = np.cross(start, np.eye(3)[np.argmin(np.abs(start))])
-        across /= np.linalg.norm(across)
-        return np.asarray(2.0 * np.outer(across, across) - np.eye(3))
-    K = np.array([[0, -cross[2], cross[1]], [cross[2], 0, -cross[0]], [-cross[1], cross[0], 0]])
-    return np.asarray(np.eye(3) + K + K @ K / (1.0 + cosine))
+    between = start + end
+    if np.linalg.norm(between) < 1e-15:  # half a turn, about any line across
+        between = np.cross(start, np.eye(3)[np.argmin(np.abs(start))])
+    between /= np.linalg.norm(between)
+    # two reflections: the first turns start around, the second takes that to end
+    reflect = [np.eye(3) - 2.0 * np.outer(normal, normal) for normal in (between, start)]
+    return np.asarray(reflect[0] @ reflect[1])
 
 
 def line_filling(start: Array, end: Array, radius: float) -> tuple[Array, Array]:
@@ -294,7 +294,7 @@ def check_electrode(device: Device, seed: int = 0) -> list[str]:
         if not inside.any():
             wrong.append(f"{contact.name} does not lie on the surface")
         held += inside
-    if held.max() > 1:
+    if (held > 1).any():
         wrong.append("contacts overlap")
     rotation, upper = np.linalg.qr(random.normal(size=(3, 3)))
     rotation *= np.sign(np.diag(upper))
