@@ -1,7 +1,8 @@
 """The mesher against the clock, and against drawn poses of devices and vessels.
 
-    python benchmarks/mesher.py                 # needle at several sizes: cells, seconds, angles, error of the surface
-    python benchmarks/mesher.py --poses 300     # drawn devices next to and through vessels: worst angles, failures
+    python benchmarks/mesher.py                 # needle at several sizes: cells, seconds, angles, error of
+the surface python benchmarks/mesher.py --poses 300     # drawn devices next to and through vessels: worst
+angles, failures
 
 Times are warm, on one core; the first call in a process also loads the compiled kernels and is shown apart.
 """
@@ -86,14 +87,21 @@ def _umbrella(random: np.random.Generator, name: str, tip: Array, turn: Array, l
 
 
 def _vessel(random: np.random.Generator, name: str, through: Array) -> Surface:
-    """A straight or bent vessel of 3 to 10 mm that passes ``through`` a point and leaves the domain on both sides."""
+    """A straight or bent vessel of 3 to 10 mm that passes ``through`` a point and leaves the domain on both
+    sides."""
     radius = random.uniform(1.5e-3, 5e-3)
     direction = _frame(random)[:, 0]
     s = np.linspace(-0.12, 0.12, 41)
     line = through + s[:, None] * direction
     if random.random() < 0.5:
-        line = line + (np.cos(s / random.uniform(5e-3, 15e-3)) * random.uniform(1e-3, 4e-3))[:, None] * _frame(random)[:, 1]
-    return Surface(name, Tube(line, radius), random.uniform(0.25, 0.6) * radius, inside=f"{name}.lumen", rest="wall")
+        line = (
+            line
+            + (np.cos(s / random.uniform(5e-3, 15e-3)) * random.uniform(1e-3, 4e-3))[:, None]
+            * _frame(random)[:, 1]
+        )
+    return Surface(
+        name, Tube(line, radius), random.uniform(0.25, 0.6) * radius, inside=f"{name}.lumen", rest="wall"
+    )
 
 
 def drawn_pose(seed: int, *, coarser: float = 1.0) -> Pose:
@@ -114,7 +122,9 @@ def drawn_pose(seed: int, *, coarser: float = 1.0) -> Pose:
         surfaces.append(_vessel(random, f"vessels[{v}]", point))
     if random.random() < 0.3:
         rotation = _frame(random)
-        tumour = Ellipsoid(tip + 10e-3 * turn[:, 2], random.uniform(6e-3, 14e-3, 3), rotation * np.linalg.det(rotation))
+        tumour = Ellipsoid(
+            tip + 10e-3 * turn[:, 2], random.uniform(6e-3, 14e-3, 3), rotation * np.linalg.det(rotation)
+        )
         surfaces.append(Surface("tumour", tumour, 1.5e-3, inside="tumour", rest="rim"))
     if kind == "needle":
         surfaces.append(_needle(random, "electrodes[0]", tip, turn[:, 2], length))
@@ -122,7 +132,9 @@ def drawn_pose(seed: int, *, coarser: float = 1.0) -> Pose:
         gap = random.uniform(2e-3, 20e-3)
         surfaces.append(_needle(random, "electrodes[0]", tip, turn[:, 2], length))
         tilt = turn[:, 2] + random.uniform(-0.1, 0.1) * turn[:, 1]
-        surfaces.append(_needle(random, "electrodes[1]", tip + gap * turn[:, 0], tilt / np.linalg.norm(tilt), length))
+        surfaces.append(
+            _needle(random, "electrodes[1]", tip + gap * turn[:, 0], tilt / np.linalg.norm(tilt), length)
+        )
     else:
         surfaces.append(_umbrella(random, "electrodes[0]", tip, turn, length))
     domain: Box | Cylinder | Ball = [
@@ -159,7 +171,8 @@ def straight_needle(size: float, rim: float, *, axisymmetric: bool = False) -> M
 
 
 def radius_deficit(mesh: Mesh, radius: float = 0.75e-3) -> float:
-    """Mean of (radius - distance from the axis) / radius over the straight part of the contact, weighted by area.
+    """Mean of (radius - distance from the axis) / radius over the straight part of the contact, weighted by
+    area.
 
     For axisymmetric meshes this is zero; in 3-D the facets are chords and the polygon is too thin.
     """
@@ -195,7 +208,7 @@ def run_sizes() -> list[dict[str, Any]]:
     for axisymmetric, size, rim in [
         (True, 0.3e-3, 0.06e-3), (True, 0.15e-3, 0.03e-3), (True, 0.05e-3, 0.01e-3),
         (False, 0.5e-3, 0.1e-3), (False, 0.3e-3, 0.06e-3), (False, 0.2e-3, 0.04e-3), (False, 0.13e-3, 0.04e-3),
-        (False, 0.08e-3, 0.03e-3),
+        (False, 0.08e-3, 0.03e-3), (False, 0.055e-3, 0.03e-3),
     ]:  # fmt: skip
         mesh, seconds = _timed(lambda: straight_needle(size, rim, axisymmetric=axisymmetric), 3)  # noqa: B023
         low, high = mesh.min_max_dihedral()
@@ -227,7 +240,12 @@ def run_poses(seeds: Sequence[int]) -> list[dict[str, Any]]:
             smallest, largest = mesh.angles()
         except Exception as error:
             failure = f"{type(error).__name__}: {error}"
-        row: dict[str, Any] = {"seed": seed, "kind": pose.kind, "surfaces": len(pose.surfaces), "failure": failure}
+        row: dict[str, Any] = {
+            "seed": seed,
+            "kind": pose.kind,
+            "surfaces": len(pose.surfaces),
+            "failure": failure,
+        }
         if not failure:
             row |= {
                 "nodes": mesh.n_nodes, "cells": mesh.n_cells, "seconds": round(seconds, 3),
@@ -241,8 +259,12 @@ def run_poses(seeds: Sequence[int]) -> list[dict[str, Any]]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--poses", type=int, default=0, help="mesh this many drawn poses instead of the sizes")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--poses", type=int, default=0, help="mesh this many drawn poses instead of the sizes"
+    )
     parser.add_argument("--first", type=int, default=0, help="number of the first pose")
     parser.add_argument("--out", help="write the rows to this JSON file")
     options = parser.parse_args()
@@ -260,7 +282,9 @@ def main() -> None:
                 print(f"{label}: {len(chosen)} poses, angles {low:.1f} to {high:.1f} degrees")
         cells = sum(r["cells"] for r in good)
         seconds = sum(r["seconds"] for r in good)
-        print(f"{len(failures)} failures; {cells} cells in {seconds:.1f} s, {1e6 * seconds / max(cells, 1):.2f} us a cell")
+        print(
+            f"{len(failures)} failures; {cells} cells in {seconds:.1f} s, {1e6 * seconds / max(cells, 1):.2f} us a cell"
+        )
     else:
         rows = run_sizes()
     if options.out:

@@ -320,8 +320,8 @@ class TimeOptions(Record):
 class SolverOptions(Record):
     """How exact the linear solves are, and how many threads they use."""
 
-    potential_tolerance: float = Field(default=1e-6, gt=0, le=0.01)
-    heat_tolerance: float = Field(default=1e-6, gt=0, le=0.01)
+    potential_tolerance: float = Field(default=1e-5, gt=0, le=0.01)
+    heat_tolerance: float = Field(default=1e-5, gt=0, le=0.01)
     threads: int = Field(default=1, ge=1, le=1024)
 
 

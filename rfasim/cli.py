@@ -22,6 +22,7 @@ from rfasim.errors import InputError, RunError
 
 if TYPE_CHECKING:
     from rfasim.case import Case
+    from rfasim.frame import Frame
 
 DONE, FAILED, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
 
@@ -246,6 +247,7 @@ def _simulate(
     simulation = Simulation(case, base, domain)
     if checkpoint is not None:
         simulation.load_state(checkpoint.state)
+        _say(f"going on from {checkpoint.time:.1f} s")
     meta = {
         "title": case.name,
         "criterion": case.zone.criterion,
@@ -257,23 +259,19 @@ def _simulate(
     }
     resolved = case_yaml(rebased(case, base, out))
     cell_data = {"tissue": domain.cell_tissue}
-    last, status, saved = None, "complete", time.monotonic()
-    shown = (
-        None
-        if quiet
-        else Progress(case.generator.duration, start=0.0 if checkpoint is None else checkpoint.time)
-    )
+    last: Frame | None = None
+    status, saved = "complete", time.monotonic()
+    begin = 0.0 if checkpoint is None else checkpoint.time
+    shown = None if quiet else Progress(case.generator.duration, start=begin)
     with (
         ResultWriter(out, resolved, domain.mesh, meta, resume=checkpoint, cell_data=cell_data) as writer,
         shown or contextlib.nullcontext(),
         _stop_requests() as stop,
     ):
 
-        def summarise() -> dict[str, Any]:
+        def summarise(at: Frame) -> dict[str, Any]:
             seconds = time.perf_counter() - started
-            return summary_of(
-                simulation, writer.history, last, mesh_seconds=mesh_seconds, wall_seconds=seconds
-            )
+            return summary_of(simulation, writer.history, at, mesh_seconds=mesh_seconds, wall_seconds=seconds)
 
         try:
             for frame in simulation.frames():
@@ -289,9 +287,11 @@ def _simulate(
                     break
         except RunError:
             if last is not None:
-                writer.finish(summarise(), "failed")
+                writer.finish(summarise(last), "failed")
             raise
-        summary = summarise()
+        if last is None:  # the checkpoint was taken at the very end
+            last = simulation._frame(simulation.now, 0.0, True)
+        summary = summarise(last)
         writer.finish(summary, status)
     return summary, status == "partial"
 
@@ -332,7 +332,7 @@ def _dry_run(case: Case, base: Path, *, as_json: bool) -> int:
     from rfasim.case import case_yaml
     from rfasim.domain import estimate
 
-    cost = estimate(case)
+    cost = estimate(case, base)
     if as_json:
         data = {"case": case.model_dump(mode="json"), "case_sha256": case.sha256, "estimate": vars(cost)}
         print(json.dumps(data, indent=2))

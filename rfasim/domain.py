@@ -44,6 +44,7 @@ class Domain:
     far_electric: Array  # outer facets with the asymptotic electric condition
     far_thermal: Array  # outer facets with the asymptotic thermal condition
     held: tuple[tuple[str, Array, float], ...]
+    held_by_vessel: dict[int, int]  # which entry of ``held`` belongs to which vessel of the case
     source_centre: Array  # middle of the contacts, (d,)
 
 
@@ -78,11 +79,14 @@ def build_domain(case: Case, base: Path | None = None) -> Domain:
     held: list[tuple[str, Array, float]] = []
     taken = np.zeros(mesh.n_nodes, bool)
 
-    def hold(account: str, nodes: Array, temperature: float) -> None:
+    def hold(account: str, nodes: Array, temperature: float) -> bool:
         new = nodes[~taken[nodes]]
         taken[new] = True
         if len(new):
             held.append((account, new, temperature))
+        return len(new) > 0
+
+    by_vessel: dict[int, int] = {}
 
     for index, device in enumerate(case.electrodes):
         if device.thermal.kind == "wall":
@@ -91,7 +95,8 @@ def build_domain(case: Case, base: Path | None = None) -> Domain:
         region = f"vessels[{index}].lumen"
         if region in mesh.region_names:
             cells = mesh.regions == mesh.region_names.index(region)
-            hold("vessels", np.unique(mesh.cells[cells]), vessel.temperature)
+            if hold("vessels", np.unique(mesh.cells[cells]), vessel.temperature):
+                by_vessel[index] = len(held) - 1
     if held_cells.any():
         hold("vessels", np.unique(mesh.cells[held_cells]), case.blood.temperature)
     hold("boundary", _nodes(fixed), outer_temperature)
@@ -109,6 +114,7 @@ def build_domain(case: Case, base: Path | None = None) -> Domain:
         far_electric=np.concatenate([empty, *far_e]),
         far_thermal=np.concatenate([empty, *far_t]),
         held=tuple(held),
+        held_by_vessel=by_vessel,
         source_centre=_source_centre(mesh, contact_names),
     )
 
@@ -269,3 +275,31 @@ def _source_centre(mesh: Mesh, contact_names: tuple[str, ...]) -> Array:
 def _resolve(name: str | Path, base: Path | None) -> Path:
     path = Path(name)
     return path if path.is_absolute() or base is None else base / path
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What a run will need: mesh size, memory [MB] and time [s] on one core."""
+
+    nodes: int
+    cells: int
+    memory_mb: float
+    seconds: float
+
+
+# Measured on the needle cases: a process with the libraries loaded; bytes a cell; a step's time a node; steps a minute
+# of treatment and per run. They only serve the estimate.
+_BASE_MB, _BYTES_PER_CELL, _SECONDS_PER_NODE_STEP = 250.0, 1200.0, 3e-6
+
+
+def estimate(case: Case, base: Path | None = None) -> Cost:
+    """What running ``case`` will cost: the mesh is made, the run is scaled from measured ones."""
+    mesh = _mesh_of(case, base)
+    steps = 40 + 3 * case.generator.duration / case.output.frames_every + (200 if case.boiling.enabled else 0)
+    cost = _SECONDS_PER_NODE_STEP * (1.6 if case.electric.admittivity == "complex" else 1.0)
+    return Cost(
+        nodes=mesh.n_nodes,
+        cells=mesh.n_cells,
+        memory_mb=_BASE_MB + _BYTES_PER_CELL * mesh.n_cells / 1e6,
+        seconds=1.0 + steps * cost * mesh.n_nodes,
+    )

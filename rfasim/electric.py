@@ -81,6 +81,17 @@ class Potential:
             self._past = [*self._past, (time, self.fields.copy())][-2:]
         return self.admittance
 
+    def relative_change(self, admittivity: Array) -> float:
+        """Largest relative change of a port's own admittance, were ``admittivity`` what it now is, fields kept."""
+        conductance = self.space.assemble(admittivity, threads=self.threads)
+        worst = 0.0
+        for port, u in enumerate(self.fields):
+            changed = u @ self.space.multiply(conductance, u)
+            if self.far_field is not None:
+                changed += np.sum(self.far_field.diagonal(admittivity, self.space.n_nodes) * u**2)
+            worst = max(worst, float(abs(changed / self.admittance[port, port] - 1)))
+        return worst
+
     def _extrapolate(self, time: float) -> None:
         if len(self._past) == 2:
             (t0, u0), (t1, u1) = self._past

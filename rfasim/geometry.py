@@ -1,7 +1,8 @@
 """Signed-distance shapes: negative inside, positive outside, in metres.
 
-Every shape is a frozen record with ``distance(points)`` and ``bounds()``. A distance is either exact or a safe lower
-bound of the true one, and always 1-Lipschitz, so that the mesher may skip whatever is provably far from a surface.
+Every shape is a frozen record with ``distance(points)`` and ``bounds()``. A distance is either exact or a
+safe lower bound of the true one, and always 1-Lipschitz, so that the mesher may skip whatever is provably far
+from a surface.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Protocol, TypeAlias, runtime_checkable
+from typing import Any, Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -71,9 +72,9 @@ def _rotation(owner: object, name: str, value: ArrayLike) -> Array:
 
 
 @kernel
-def _segments_distance(points, segments, starts, spheres, out):  # type: ignore[no-untyped-def]
-    """Distance to tubes: segments (n, 7) hold a, b and radius; tube k owns segments starts[k]:starts[k + 1] and
-    lies inside spheres[k] (centre, radius), which spares most of the work in a union of many."""
+def _segments_distance(points: Any, segments: Any, starts: Any, spheres: Any, out: Any) -> Any:
+    """Distance to tubes: segments (n, 7) hold a, b and radius; tube k owns segments starts[k]:starts[k + 1]
+    and lies inside spheres[k] (centre, radius), which spares most of the work in a union of many."""
     n_tubes = len(spheres)
     for i in range(len(points)):
         x, y, z = points[i, 0], points[i, 1], points[i, 2]
@@ -100,9 +101,9 @@ def _segments_distance(points, segments, starts, spheres, out):  # type: ignore[
 
 
 @kernel
-def _profile_distance(points, origin, axis, profile, out):  # type: ignore[no-untyped-def]
-    """Distance to the solid of revolution of a convex profile (m, 2) of (axial, radial) pairs that starts and ends on
-    the axis and has the inside to its right."""
+def _profile_distance(points: Any, origin: Any, axis: Any, profile: Any, out: Any) -> Any:
+    """Distance to the solid of revolution of a convex profile (m, 2) of (axial, radial) pairs that starts and
+    ends on the axis and has the inside to its right."""
     m = len(profile)
     for i in range(len(points)):
         px, py, pz = points[i, 0] - origin[0], points[i, 1] - origin[1], points[i, 2] - origin[2]
@@ -126,7 +127,7 @@ def _profile_distance(points, origin, axis, profile, out):  # type: ignore[no-un
 
 
 @kernel
-def _ellipsoid_distance(points, semi, out):  # type: ignore[no-untyped-def]
+def _ellipsoid_distance(points: Any, semi: Any, out: Any) -> Any:
     """Exact distance to an ellipsoid about the origin; semi-axes (3,) sorted from large to small.
 
     The nearest point is e_i^2 y_i / (t + e_i^2) with t the largest root of sum (e_i y_i / (t + e_i^2))^2 = 1
@@ -202,7 +203,8 @@ class Ball:
 
 @dataclass(frozen=True, eq=False)
 class Ellipsoid:
-    """The ellipsoid of the given centre, three semi-axes [m] and, optionally, rotation (its columns are the axes).
+    """The ellipsoid of the given centre, three semi-axes [m] and, optionally, rotation (its columns are the
+    axes).
 
     The distance is exact, inside and outside.
     """
@@ -242,7 +244,9 @@ class Tube:
     def __post_init__(self) -> None:
         line = np.array(self.points, dtype=np.float64)
         if line.ndim != 2 or line.shape[1:] != (3,) or len(line) == 0 or not np.isfinite(line).all():
-            raise InputError("Tube.points", f"has shape {line.shape}; expected (n, 3) finite coordinates, n >= 1")
+            raise InputError(
+                "Tube.points", f"has shape {line.shape}; expected (n, 3) finite coordinates, n >= 1"
+            )
         line.setflags(write=False)
         object.__setattr__(self, "points", line)
         _positive(self, "radius")
@@ -323,8 +327,9 @@ class Cylinder:
 class Needle:
     """A round shaft with a conical tip.
 
-    ``tip`` (3,) is the point of the cone, ``axis`` (3,) the direction from the tip towards the shaft (normalised
-    here), ``length`` [m] the whole length, ``tip_length`` [m] that of the cone. The distance is exact.
+    ``tip`` (3,) is the point of the cone, ``axis`` (3,) the direction from the tip towards the shaft
+    (normalised here), ``length`` [m] the whole length, ``tip_length`` [m] that of the cone. The distance is
+    exact.
     """
 
     tip: Vector
@@ -343,7 +348,8 @@ class Needle:
         _positive(self, "radius", "length", "tip_length")
         if self.tip_length >= self.length:
             raise InputError(
-                "Needle.tip_length", f"{self.tip_length:g} m leaves no shaft; must be below length {self.length:g} m"
+                "Needle.tip_length",
+                f"{self.tip_length:g} m leaves no shaft; must be below length {self.length:g} m",
             )
 
     def distance(self, points: Array) -> Array:
@@ -373,7 +379,9 @@ class Box:
     def __post_init__(self) -> None:
         lower, upper = _vector(self, "lower", self.lower), _vector(self, "upper", self.upper)
         if not (lower < upper).all():
-            raise InputError("Box.upper", f"got {upper.tolist()}; must be above lower {lower.tolist()} on each axis")
+            raise InputError(
+                "Box.upper", f"got {upper.tolist()}; must be above lower {lower.tolist()} on each axis"
+            )
 
     def distance(self, points: Array) -> Array:
         lower, upper = np.asarray(self.lower), np.asarray(self.upper)
@@ -397,7 +405,9 @@ class HalfSpace:
         normal = _vector(self, "normal", self.normal)
         norm = float(np.linalg.norm(normal))
         if norm == 0:
-            raise InputError("HalfSpace.normal", "got the zero vector; give the direction that points outside")
+            raise InputError(
+                "HalfSpace.normal", "got the zero vector; give the direction that points outside"
+            )
         _vector(self, "normal", normal / norm)
 
     def distance(self, points: Array) -> Array:
@@ -457,7 +467,9 @@ class Union:
 
     def bounds(self) -> tuple[Array, Array]:
         corners = [shape.bounds() for shape in self.shapes]
-        return np.min([lower for lower, _ in corners], axis=0), np.max([upper for _, upper in corners], axis=0)
+        return np.min([lower for lower, _ in corners], axis=0), np.max(
+            [upper for _, upper in corners], axis=0
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -480,7 +492,8 @@ class Intersection:
 
 @dataclass(frozen=True, eq=False)
 class Difference:
-    """The points of ``a`` that are not in ``b``: max(distance a, -distance b), a bound of the true distance."""
+    """The points of ``a`` that are not in ``b``: max(distance a, -distance b), a bound of the true
+    distance."""
 
     a: Shape
     b: Shape

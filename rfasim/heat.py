@@ -135,8 +135,13 @@ class Storage:
             else:
                 self.varying.append((tissue, capacity))
             self.water_mass += volume * tissue.water
-        self.latent = self.water_mass * boiling.latent_heat  # J per node
-        self.water_capacity = self.water_mass * WATER_HEAT  # J/K per node
+        self.set_water(self.water_mass)
+
+    def set_water(self, mass: Array) -> None:
+        """Let the nodes hold ``mass`` [kg] of water."""
+        self.water_mass = mass
+        self.latent = mass * self.boiling.latent_heat  # J per node
+        self.water_capacity = mass * WATER_HEAT  # J/K per node
 
     @property
     def kinks(self) -> tuple[float, ...]:

@@ -1,17 +1,18 @@
-"""The background lattice of the mesher: a balanced quadtree or octree and the well-shaped simplices in its leaves.
+"""The background lattice of the mesher: a balanced quadtree or octree and the well-shaped simplices in its
+leaves.
 
-Octants are (level, integer coordinates); level 0 is a grid of roots, each level halves the edge. In 3-D the simplices
-are the body-centred cubic tetrahedra of Labelle and Shewchuk, Isosurface stuffing, ACM Trans. Graph. 26 (2007) 57,
-section 3: bisected where an edge has a midpoint, fans and half pyramids where levels meet. In 2-D each leaf is a fan
-of right triangles about its centre. Vertices live on integer coordinates in half finest cells, so corners, centres,
-face centres and edge midpoints are exact keys.
+Octants are (level, integer coordinates); level 0 is a grid of roots, each level halves the edge. In 3-D the
+simplices are the body-centred cubic tetrahedra of Labelle and Shewchuk, Isosurface stuffing, ACM Trans.
+Graph. 26 (2007) 57, section 3: bisected where an edge has a midpoint, fans and half pyramids where levels
+meet. In 2-D each leaf is a fan of right triangles about its centre. Vertices live on integer coordinates in
+half finest cells, so corners, centres, face centres and edge midpoints are exact keys.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,8 +29,9 @@ _HALF = np.uint64(32)
 
 
 @kernel
-def find(table, key):  # type: ignore[no-untyped-def]
-    """Slot of ``key`` in an open-addressing table (a power of two long), or the free slot where it belongs."""
+def find(table: Any, key: Any) -> Any:
+    """Slot of ``key`` in an open-addressing table (a power of two long), or the free slot where it
+    belongs."""
     mask = np.uint64(len(table) - 1)
     mixed = (key ^ (key >> _HALF)) * _GOLDEN
     slot = (mixed ^ (mixed >> _HALF)) & mask
@@ -39,14 +41,16 @@ def find(table, key):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def octant_key(level, x, y, z):  # type: ignore[no-untyped-def]
+def octant_key(level: Any, x: Any, y: Any, z: Any) -> Any:
     return (
-        (np.uint64(level) << np.uint64(57)) | (np.uint64(x) << np.uint64(38)) | (np.uint64(y) << np.uint64(19))
+        (np.uint64(level) << np.uint64(57))
+        | (np.uint64(x) << np.uint64(38))
+        | (np.uint64(y) << np.uint64(19))
     ) | np.uint64(z)
 
 
 @kernel
-def vertex_key(x, y, z):  # type: ignore[no-untyped-def]
+def vertex_key(x: Any, y: Any, z: Any) -> Any:
     return (np.uint64(x) << np.uint64(42)) | (np.uint64(y) << np.uint64(21)) | np.uint64(z)
 
 
@@ -56,7 +60,7 @@ def new_table(n_keys: int) -> NDArray[np.uint64]:
 
 
 @kernel
-def _children(octants, chosen, n_chosen):  # type: ignore[no-untyped-def]
+def _children(octants: Any, chosen: Any, n_chosen: Any) -> Any:
     dim = octants.shape[1]
     per = 1 << dim
     out = np.empty((n_chosen * per, dim), dtype=np.int32)
@@ -71,8 +75,9 @@ def _children(octants, chosen, n_chosen):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _balanced_parents(fine, coarse, level, extent):  # type: ignore[no-untyped-def]
-    """``coarse`` (refined octants at ``level``) and the parents of all neighbours of ``fine`` (one level below)."""
+def _balanced_parents(fine: Any, coarse: Any, level: Any, extent: Any) -> Any:
+    """``coarse`` (refined octants at ``level``) and the parents of all neighbours of ``fine`` (one level
+    below)."""
     dim = fine.shape[1]
     table = np.full(1 << 10, EMPTY, dtype=np.uint64)
     while len(table) < 4 * len(coarse):
@@ -125,7 +130,7 @@ def _balanced_parents(fine, coarse, level, extent):  # type: ignore[no-untyped-d
 
 
 @kernel
-def _insert(table, octants, level):  # type: ignore[no-untyped-def]
+def _insert(table: Any, octants: Any, level: Any) -> Any:
     dim = octants.shape[1]
     for i in range(len(octants)):
         key = octant_key(level, octants[i, 0], octants[i, 1], octants[i, 2] if dim == 3 else 0)
@@ -133,7 +138,7 @@ def _insert(table, octants, level):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _unrefined(table, octants, level):  # type: ignore[no-untyped-def]
+def _unrefined(table: Any, octants: Any, level: Any) -> Any:
     dim = octants.shape[1]
     out = np.empty(len(octants), dtype=np.bool_)
     for i in range(len(octants)):
@@ -144,7 +149,8 @@ def _unrefined(table, octants, level):  # type: ignore[no-untyped-def]
 
 @dataclass(frozen=True, eq=False)
 class Tree:
-    """A balanced quadtree or octree: leaves (n, dim) in integer coordinates of their own level, and their levels."""
+    """A balanced quadtree or octree: leaves (n, dim) in integer coordinates of their own level, and their
+    levels."""
 
     roots: Ints  # (dim,) number of root octants along each axis
     depth: int  # level of the finest leaves
@@ -160,7 +166,8 @@ class Tree:
 def grow_tree(
     roots: Ints, too_large: Callable[[NDArray[np.float64], float], NDArray[np.bool_]], max_octants: int
 ) -> Tree | None:
-    """Refine octants where ``too_large(centres in root edges, edge in root edges)``, then balance over all neighbours.
+    """Refine octants where ``too_large(centres in root edges, edge in root edges)``, then balance over all
+    neighbours.
 
     Returns None when the tree would exceed ``max_octants``.
     """
@@ -199,13 +206,13 @@ def grow_tree(
 
 
 @kernel
-def _is_refined(table, level, x, y, z):  # type: ignore[no-untyped-def]
+def _is_refined(table: Any, level: Any, x: Any, y: Any, z: Any) -> Any:
     key = octant_key(level, x, y, z)
     return table[find(table, key)] == key
 
 
 @kernel
-def _grown_vertices(table, ids, coordinates, n):  # type: ignore[no-untyped-def]
+def _grown_vertices(table: Any, ids: Any, coordinates: Any, n: Any) -> Any:
     """Room for twice as many vertices: a larger table, its numbers, and longer coordinates."""
     larger = np.full(2 * len(table), EMPTY, dtype=np.uint64)
     larger_ids = np.empty(2 * len(table), dtype=np.uint32)
@@ -220,7 +227,7 @@ def _grown_vertices(table, ids, coordinates, n):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _vertex(table, ids, coordinates, n, x, y, z):  # type: ignore[no-untyped-def]
+def _vertex(table: Any, ids: Any, coordinates: Any, n: Any, x: Any, y: Any, z: Any) -> Any:
     """Number of the vertex at (x, y, z), and the number of vertices so far."""
     key = vertex_key(x, y, z)
     slot = find(table, key)
@@ -235,8 +242,9 @@ def _vertex(table, ids, coordinates, n, x, y, z):  # type: ignore[no-untyped-def
 
 
 @kernel
-def _tetrahedra(leaves, levels, skipped, depth, roots, refined):  # type: ignore[no-untyped-def]
-    """Tetrahedra of an octree: vertex coordinates in half finest cells, cells, and the leaf each cell came from."""
+def _tetrahedra(leaves: Any, levels: Any, skipped: Any, depth: Any, roots: Any, refined: Any) -> Any:
+    """Tetrahedra of an octree: vertex coordinates in half finest cells, cells, and the leaf each cell came
+    from."""
     n_leaves = len(leaves)
     table = np.full(1 << 10, EMPTY, dtype=np.uint64)
     while len(table) < 6 * n_leaves:
@@ -246,7 +254,9 @@ def _tetrahedra(leaves, levels, skipped, depth, roots, refined):  # type: ignore
     cells = np.empty((14 * n_leaves + 64, 4), dtype=np.uint32)
     origin = np.empty(14 * n_leaves + 64, dtype=np.uint32)
     n, m = 0, 0
-    here = np.empty(3, dtype=np.int64)  # this leaf, its neighbour, and an octant beside both, at the leaf's level
+    here = np.empty(
+        3, dtype=np.int64
+    )  # this leaf, its neighbour, and an octant beside both, at the leaf's level
     there = np.empty(3, dtype=np.int64)
     beside = np.empty(3, dtype=np.int64)
     centre = np.empty(3, dtype=np.int64)  # the same places in half finest cells
@@ -356,8 +366,9 @@ def _tetrahedra(leaves, levels, skipped, depth, roots, refined):  # type: ignore
 
 
 @kernel
-def _triangles(leaves, levels, skipped, depth, roots, refined):  # type: ignore[no-untyped-def]
-    """Triangles of a quadtree: vertex coordinates in half finest cells, cells, and the leaf each cell came from."""
+def _triangles(leaves: Any, levels: Any, skipped: Any, depth: Any, roots: Any, refined: Any) -> Any:
+    """Triangles of a quadtree: vertex coordinates in half finest cells, cells, and the leaf each cell came
+    from."""
     n_leaves = len(leaves)
     table = np.full(1 << 10, EMPTY, dtype=np.uint64)
     while len(table) < 16 * n_leaves + 64:
@@ -397,7 +408,8 @@ def _triangles(leaves, levels, skipped, depth, roots, refined):  # type: ignore[
 def lattice_simplices(
     tree: Tree, skipped: NDArray[np.bool_]
 ) -> tuple[Ints, NDArray[np.uint32], NDArray[np.uint32]]:
-    """Vertices (n, dim) in half finest cells, cells (m, dim + 1), and the leaf (m,) that each cell belongs to.
+    """Vertices (n, dim) in half finest cells, cells (m, dim + 1), and the leaf (m,) that each cell belongs
+    to.
 
     Cells of leaves that are ``skipped`` are left out. The orientation of the cells is not yet settled.
     """

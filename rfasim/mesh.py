@@ -51,15 +51,22 @@ class Mesh:
         if self.axisymmetric and dim != 2:
             raise InputError("mesh.points", f"has {dim} columns; an axisymmetric mesh has two, (r, z)")
         store("cells", self._indices("mesh.cells", self.cells, dim + 1))
-        store("facets", {name: self._indices(f"mesh.facets[{name}]", f, dim) for name, f in self.facets.items()})
+        store(
+            "facets", {name: self._indices(f"mesh.facets[{name}]", f, dim) for name, f in self.facets.items()}
+        )
         store("regions", np.ascontiguousarray(self.regions, dtype=np.int32))
         store("region_names", tuple(self.region_names))
         if self.regions.shape != (len(self.cells),):
             raise InputError(
-                "mesh.regions", f"has shape {self.regions.shape}; expected one number for each of {len(self.cells)} cells"
+                "mesh.regions",
+                f"has shape {self.regions.shape}; expected one number for each of {len(self.cells)} cells",
             )
-        if len(self.regions) and not (0 <= self.regions.min() and self.regions.max() < len(self.region_names)):
-            raise InputError("mesh.regions", f"names only {len(self.region_names)} regions, but numbers exceed them")
+        if len(self.regions) and not (
+            0 <= self.regions.min() and self.regions.max() < len(self.region_names)
+        ):
+            raise InputError(
+                "mesh.regions", f"names only {len(self.region_names)} regions, but numbers exceed them"
+            )
 
     def _indices(self, path: str, value: NDArray[np.integer], width: int) -> Indices:
         array = np.asarray(value)
@@ -91,7 +98,8 @@ class Mesh:
         return out
 
     def facet_areas(self, name: str) -> Array:
-        """Area of each facet of a named set [m^2] (axisymmetric: of the surface it sweeps); KeyError if unknown."""
+        """Area of each facet of a named set [m^2] (axisymmetric: of the surface it sweeps); KeyError if
+        unknown."""
         if name not in self.facets:
             raise KeyError(f"no facets named '{name}'; there are {', '.join(sorted(self.facets)) or 'none'}")
         corners = self.points[self.facets[name]]
@@ -122,9 +130,9 @@ class Mesh:
     def check(self, *, all_named: bool = False) -> None:
         """Refuse a mesh that a solver must not see.
 
-        Raises InputError, saying where, for: coordinates that are not finite or r < 0, inverted or degenerate cells,
-        duplicate or unused nodes, faces of more than two cells, named facets that are no face of any cell, and with
-        ``all_named`` boundary facets (off the axis) that carry no name.
+        Raises InputError, saying where, for: coordinates that are not finite or r < 0, inverted or degenerate
+        cells, duplicate or unused nodes, faces of more than two cells, named facets that are no face of any
+        cell, and with ``all_named`` boundary facets (off the axis) that carry no name.
         """
         if self.n_cells == 0:
             raise InputError("mesh.cells", "is empty; a mesh needs at least one cell")
@@ -133,7 +141,9 @@ class Mesh:
             raise InputError("mesh.points", f"node {node} has a coordinate that is not a finite number")
         if self.axisymmetric and self.points[:, 0].min() < 0:
             node = int(self.points[:, 0].argmin())
-            raise InputError("mesh.points", f"node {node} has r = {self.points[node, 0]:g} m; r must not be negative")
+            raise InputError(
+                "mesh.points", f"node {node} has r = {self.points[node, 0]:g} m; r must not be negative"
+            )
         self._check_cells()
         self._check_nodes()
         self._check_faces(all_named)
@@ -160,7 +170,8 @@ class Mesh:
         if not used.all():
             unused = np.flatnonzero(~used)
             raise InputError(
-                "mesh.points", f"{len(unused)} nodes belong to no cell (the first is node {unused[0]}); remove them"
+                "mesh.points",
+                f"{len(unused)} nodes belong to no cell (the first is node {unused[0]}); remove them",
             )
         extent = float((self.points.max(axis=0) - self.points.min(axis=0)).max())
         rounded = np.round(self.points / (1e-10 * extent)).astype(np.int64)
@@ -169,14 +180,17 @@ class Mesh:
         if len(same):
             a, b = sorted((int(order[same[0]]), int(order[same[0] + 1])))
             raise InputError(
-                "mesh.points", f"{len(same)} nodes lie on another node (the first pair is {a}, {b}); merge duplicates"
+                "mesh.points",
+                f"{len(same)} nodes lie on another node (the first pair is {a}, {b}); merge duplicates",
             )
 
     def _check_faces(self, all_named: bool) -> None:
         everywhere = np.ones(self.n_nodes, dtype=np.bool_)
         owner, local, neighbour, extra = kernels.match_faces(self.cells, everywhere)
         if extra:
-            raise InputError("mesh.cells", f"{extra} faces are shared by more than two cells; the mesh overlaps itself")
+            raise InputError(
+                "mesh.cells", f"{extra} faces are shared by more than two cells; the mesh overlaps itself"
+            )
         faces = kernels.face_vertices(self.cells, owner, local)
         known = _face_codes(faces)
         named = []
@@ -202,7 +216,9 @@ class Mesh:
         for array in (self.points, self.cells, self.regions):
             digest.update(repr(array.shape).encode() + array.tobytes())
         for name in sorted(self.facets):
-            digest.update(name.encode() + repr(self.facets[name].shape).encode() + self.facets[name].tobytes())
+            digest.update(
+                name.encode() + repr(self.facets[name].shape).encode() + self.facets[name].tobytes()
+            )
         return digest.hexdigest()
 
     def ordered(self) -> Mesh:
@@ -217,7 +233,9 @@ class Mesh:
         facets = {}
         for name, given in self.facets.items():
             renumbered = old_to_new[given]
-            facets[name] = renumbered[np.argsort(renumbered.min(axis=1), kind="stable")] if len(given) else renumbered
+            facets[name] = (
+                renumbered[np.argsort(renumbered.min(axis=1), kind="stable")] if len(given) else renumbered
+            )
         return Mesh(
             self.points[new_to_old],
             old_to_new[self.cells[cell_order]],

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from rfasim.jit import kernel
 
 
 @kernel
-def signed_volume(points, a, b, c, d):  # type: ignore[no-untyped-def]
-    """Signed volume of the tetrahedron (a, b, c, d), or area of the triangle (a, b, c) when points are 2-D."""
+def signed_volume(points: Any, a: Any, b: Any, c: Any, d: Any) -> Any:
+    """Signed volume of the tetrahedron (a, b, c, d), or area of the triangle (a, b, c) when points are
+    2-D."""
     ux, uy = points[b, 0] - points[a, 0], points[b, 1] - points[a, 1]
     vx, vy = points[c, 0] - points[a, 0], points[c, 1] - points[a, 1]
     if points.shape[1] == 2:
@@ -20,7 +23,7 @@ def signed_volume(points, a, b, c, d):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def signed_volumes(points, cells, out):  # type: ignore[no-untyped-def]
+def signed_volumes(points: Any, cells: Any, out: Any) -> Any:
     """Signed volume (area) of every cell."""
     last = cells.shape[1] - 1
     for i in range(len(cells)):
@@ -28,7 +31,7 @@ def signed_volumes(points, cells, out):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def orient(points, cells):  # type: ignore[no-untyped-def]
+def orient(points: Any, cells: Any) -> Any:
     """Swap two vertices of every cell whose signed volume is negative."""
     last = cells.shape[1] - 1
     for i in range(len(cells)):
@@ -37,8 +40,9 @@ def orient(points, cells):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def angle_cosines(points, a, b, c, d, out):  # type: ignore[no-untyped-def]
-    """Cosines of the six dihedral angles of a tetrahedron, or of the three angles of a triangle, into ``out``.
+def angle_cosines(points: Any, a: Any, b: Any, c: Any, d: Any, out: Any) -> Any:
+    """Cosines of the six dihedral angles of a tetrahedron, or of the three angles of a triangle, into
+    ``out``.
 
     Returns the smallest sine of these angles, negative when the simplex is inverted.
     """
@@ -53,8 +57,8 @@ def angle_cosines(points, a, b, c, d, out):  # type: ignore[no-untyped-def]
         out[2] = -(vx * wx + vy * wy) / (v * w + tiny)
         area2 = ux * vy - uy * vx
         return area2 / (max(u, v, w) * (u + v + w - max(u, v, w) - min(u, v, w)) + tiny)
-    # outward face normals n_i (length twice the area) opposite to vertex i; the angle at the edge shared by faces i
-    # and j has cosine -n_i.n_j / |n_i||n_j| and sine 6 V |edge| / (|n_i||n_j|)
+    # outward face normals n_i (length twice the area) opposite to vertex i; the angle at the edge shared by
+    # faces i and j has cosine -n_i.n_j / |n_i||n_j| and sine 6 V |edge| / (|n_i||n_j|)
     ux, uy, uz = points[b, 0] - points[a, 0], points[b, 1] - points[a, 1], points[b, 2] - points[a, 2]
     vx, vy, vz = points[c, 0] - points[a, 0], points[c, 1] - points[a, 1], points[c, 2] - points[a, 2]
     wx, wy, wz = points[d, 0] - points[a, 0], points[d, 1] - points[a, 1], points[d, 2] - points[a, 2]
@@ -81,7 +85,7 @@ def angle_cosines(points, a, b, c, d, out):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def extreme_cosines(points, cells, smallest, largest):  # type: ignore[no-untyped-def]
+def extreme_cosines(points: Any, cells: Any, smallest: Any, largest: Any) -> Any:
     """Cosines of each cell's smallest and largest angle (2 and -2 for an inverted cell)."""
     last = cells.shape[1] - 1
     cosines = np.empty(6 if last == 3 else 3)
@@ -92,11 +96,11 @@ def extreme_cosines(points, cells, smallest, largest):  # type: ignore[no-untype
 
 
 @kernel
-def match_faces(cells, flagged):  # type: ignore[no-untyped-def]
+def match_faces(cells: Any, flagged: Any) -> Any:
     """Pair up the faces whose vertices are all ``flagged``.
 
-    Returns owner cell, its local vertex opposite to the face, the neighbour cell (-1: none) and the number of faces
-    that more than two cells share.
+    Returns owner cell, its local vertex opposite to the face, the neighbour cell (-1: none) and the number of
+    faces that more than two cells share.
     """
     n_vertices = cells.shape[1]
     n_faces = 0
@@ -159,8 +163,9 @@ def match_faces(cells, flagged):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def face_vertices(cells, owner, local):  # type: ignore[no-untyped-def]
-    """The vertices of each cell's face opposite to a local vertex, ordered so that the normal leaves the cell."""
+def face_vertices(cells: Any, owner: Any, local: Any) -> Any:
+    """The vertices of each cell's face opposite to a local vertex, ordered so that the normal leaves the
+    cell."""
     dim = cells.shape[1] - 1
     out = np.empty((len(owner), dim), dtype=np.uint32)
     for f in range(len(owner)):
@@ -175,7 +180,7 @@ def face_vertices(cells, owner, local):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def hilbert_keys(points, lower, scale, bits, out):  # type: ignore[no-untyped-def]
+def hilbert_keys(points: Any, lower: Any, scale: Any, bits: Any, out: Any) -> Any:
     """Position of each point along a Hilbert curve (J. Skilling, AIP Conf. Proc. 707 (2004) 381)."""
     dim = points.shape[1]
     x = np.empty(3, dtype=np.uint32)

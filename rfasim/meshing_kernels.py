@@ -1,9 +1,12 @@
 """Kernels that fit a lattice to surfaces: mark crossings, split edges, keep and improve the shape of cells.
 
-All of them serve triangles and tetrahedra alike. ``value`` is a level set at the vertices: exactly zero on the surface.
+All of them serve triangles and tetrahedra alike. ``value`` is a level set at the vertices: exactly zero on
+the surface.
 """
 
 from __future__ import annotations
+
+from typing import Any
 
 import numpy as np
 
@@ -13,7 +16,7 @@ from rfasim.mesh_kernels import angle_cosines
 
 
 @kernel
-def mark_vertices(cells, chosen, marked):  # type: ignore[no-untyped-def]
+def mark_vertices(cells: Any, chosen: Any, marked: Any) -> Any:
     """Mark the vertices of the chosen cells."""
     for i in range(len(chosen)):
         for k in range(cells.shape[1]):
@@ -21,9 +24,10 @@ def mark_vertices(cells, chosen, marked):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def mark_snaps(cells, chosen, value, alpha, closeness, snap):  # type: ignore[no-untyped-def]
-    """Mark the vertices from which a crossing lies within the fraction ``alpha`` of an edge, and the ends of crossing
-    edges that are closer to the surface than ``closeness`` (of each chosen cell)."""
+def mark_snaps(cells: Any, chosen: Any, value: Any, alpha: Any, closeness: Any, snap: Any, close: Any) -> Any:
+    """Mark the vertices from which a crossing lies within the fraction ``alpha`` of an edge, and the ends of
+    crossing edges that are closer to the surface than ``closeness`` (of each chosen cell), which are marked
+    ``close`` too."""
     nv = cells.shape[1]
     for i in range(len(chosen)):
         c = chosen[i]
@@ -32,34 +36,39 @@ def mark_snaps(cells, chosen, value, alpha, closeness, snap):  # type: ignore[no
                 a, b = cells[c, j], cells[c, k]
                 if value[a] * value[b] < 0.0:
                     t = value[a] / (value[a] - value[b])
-                    if t < alpha or abs(value[a]) < closeness[i]:
+                    if abs(value[a]) < closeness[i]:
+                        close[a] = True
+                    if abs(value[b]) < closeness[i]:
+                        close[b] = True
+                    if t < alpha or close[a]:
                         snap[a] = True
-                    if t > 1.0 - alpha or abs(value[b]) < closeness[i]:
+                    if t > 1.0 - alpha or close[b]:
                         snap[b] = True
 
 
 @kernel
-def find_spoiled(points, cells, chosen, moved, limit, spoiled):  # type: ignore[no-untyped-def]
-    """Mark the moved vertices of the chosen cells whose smallest sine fell below ``limit``; returns their number."""
+def find_spoiled(points: Any, cells: Any, chosen: Any, moved: Any, way: Any, limit: Any, spoiled: Any) -> Any:
+    """Of each chosen cell whose smallest sine fell below ``limit``, mark the moved vertex with the longest
+    ``way``; returns the number of vertices marked."""
     nv = cells.shape[1]
     cosines = np.empty(6 if nv == 4 else 3)
     n = 0
     for i in range(len(chosen)):
         c = chosen[i]
-        any_moved = False
+        longest = -1
         for k in range(nv):
-            any_moved = any_moved or moved[cells[c, k]]
-        if any_moved and angle_cosines(points, cells[c, 0], cells[c, 1], cells[c, 2], cells[c, nv - 1], cosines) < limit:
-            for k in range(nv):
-                v = cells[c, k]
-                if moved[v] and not spoiled[v]:
-                    spoiled[v] = True
-                    n += 1
+            if moved[cells[c, k]] and (longest < 0 or way[cells[c, k]] > way[cells[c, longest]]):
+                longest = k
+        if longest < 0 or spoiled[cells[c, longest]]:
+            continue
+        if angle_cosines(points, cells[c, 0], cells[c, 1], cells[c, 2], cells[c, nv - 1], cosines) < limit:
+            spoiled[cells[c, longest]] = True
+            n += 1
     return n
 
 
 @kernel
-def crossing_edges(cells, chosen, value):  # type: ignore[no-untyped-def]
+def crossing_edges(cells: Any, chosen: Any, value: Any) -> Any:
     """All edges (n, 2) whose ends have strictly opposite values, each once."""
     nv = cells.shape[1]
     table = np.full(1 << 10, EMPTY, dtype=np.uint64)
@@ -94,13 +103,15 @@ def crossing_edges(cells, chosen, value):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def split_edges(cells, origin, owner, chosen, edges, rank, first_new):  # type: ignore[no-untyped-def]
+def split_edges(
+    cells: Any, origin: Any, owner: Any, chosen: Any, edges: Any, rank: Any, first_new: Any
+) -> Any:
     """Split the chosen cells at the middle vertices ``first_new + e`` of ``edges[e]``.
 
-    Each cell is bisected at its split edges one after the other in the order of ``rank``, which is the same in all
-    cells around an edge or a face, so that neighbours agree whatever the ranks are. Returns the cells with the
-    pieces appended (the first piece takes the place of its parent), with their origin and owner, and the numbers
-    of all the pieces.
+    Each cell is bisected at its split edges one after the other in the order of ``rank``, which is the same
+    in all cells around an edge or a face, so that neighbours agree whatever the ranks are. Returns the cells
+    with the pieces appended (the first piece takes the place of its parent), with their origin and owner, and
+    the numbers of all the pieces.
     """
     nv = cells.shape[1]
     size = 64
@@ -201,7 +212,7 @@ def split_edges(cells, origin, owner, chosen, edges, rank, first_new):  # type: 
 
 
 @kernel
-def sides(cells, chosen, value, out):  # type: ignore[no-untyped-def]
+def sides(cells: Any, chosen: Any, value: Any, out: Any) -> Any:
     """Side of each chosen cell: 1 outside, -1 inside, 0 when all its vertices are on the surface."""
     for i in range(len(chosen)):
         out[i] = 0
@@ -213,8 +224,9 @@ def sides(cells, chosen, value, out):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def cells_around(cells, wanted):  # type: ignore[no-untyped-def]
-    """Cells around the wanted vertices: start (n_wanted + 1,), cell numbers, and each vertex's row (-1: not wanted)."""
+def cells_around(cells: Any, wanted: Any) -> Any:
+    """Cells around the wanted vertices: start (n_wanted + 1,), cell numbers, and each vertex's row (-1: not
+    wanted)."""
     row = np.full(len(wanted), -1, dtype=np.int64)
     n = 0
     for v in range(len(wanted)):
@@ -241,7 +253,7 @@ def cells_around(cells, wanted):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def bad_cells(points, cells, limit, sine):  # type: ignore[no-untyped-def]
+def bad_cells(points: Any, cells: Any, limit: Any, sine: Any) -> Any:
     """Smallest sine of each cell's angles into ``sine``; returns how many are below ``limit``."""
     nv = cells.shape[1]
     cosines = np.empty(6 if nv == 4 else 3)
@@ -254,7 +266,7 @@ def bad_cells(points, cells, limit, sine):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def ring_quality(points, cells, ring, first, last, floor, cosines):  # type: ignore[no-untyped-def]
+def ring_quality(points: Any, cells: Any, ring: Any, first: Any, last: Any, floor: Any, cosines: Any) -> Any:
     """Smallest sine in a vertex's ring of cells; stops as soon as it falls to ``floor`` or below."""
     nv = cells.shape[1]
     worst = 2.0
@@ -269,11 +281,22 @@ def ring_quality(points, cells, ring, first, last, floor, cosines):  # type: ign
 
 
 @kernel
-def improve_vertices(points, cells, vertices, start, ring, row, freedom, goal, halvings):  # type: ignore[no-untyped-def]
+def improve_vertices(
+    points: Any,
+    cells: Any,
+    vertices: Any,
+    start: Any,
+    ring: Any,
+    row: Any,
+    freedom: Any,
+    goal: Any,
+    halvings: Any,
+) -> Any:
     """Move each vertex by pattern search so that the smallest sine of its ring of cells grows.
 
-    ``freedom`` (n, dim, dim) projects a step onto the directions that the vertex may take (identity: free, tangent
-    plane: on a surface). The step starts at a third of the nearest edge; a vertex is left alone above ``goal``.
+    ``freedom`` (n, dim, dim) projects a step onto the directions that the vertex may take (identity: free,
+    tangent plane: on a surface). The step starts at a third of the nearest edge; a vertex is left alone above
+    ``goal``.
     """
     dim = points.shape[1]
     cosines = np.empty(6 if dim == 3 else 3)
@@ -326,7 +349,7 @@ def improve_vertices(points, cells, vertices, start, ring, row, freedom, goal, h
 
 
 @kernel
-def ring_qualities(points, cells, vertices, start, ring, row, out):  # type: ignore[no-untyped-def]
+def ring_qualities(points: Any, cells: Any, vertices: Any, start: Any, ring: Any, row: Any, out: Any) -> Any:
     """Smallest sine in the ring of each vertex."""
     cosines = np.empty(6 if points.shape[1] == 3 else 3)
     for i in range(len(vertices)):
@@ -335,7 +358,9 @@ def ring_qualities(points, cells, vertices, start, ring, row, out):  # type: ign
 
 
 @kernel
-def settle_vertices(points, cells, vertices, start, ring, row, target, before):  # type: ignore[no-untyped-def]
+def settle_vertices(
+    points: Any, cells: Any, vertices: Any, start: Any, ring: Any, row: Any, target: Any, before: Any
+) -> Any:
     """Put each vertex to its ``target`` unless its ring gets worse there than both now and ``before``."""
     dim = points.shape[1]
     cosines = np.empty(6 if dim == 3 else 3)
@@ -348,7 +373,9 @@ def settle_vertices(points, cells, vertices, start, ring, row, target, before): 
         for x in range(dim):
             old[x] = points[v, x]
             points[v, x] = target[i, x]
-        if ring_quality(points, cells, ring, start[r], start[r + 1], -1.0, cosines) >= 0.95 * min(now, before[i]):
+        if ring_quality(points, cells, ring, start[r], start[r + 1], -1.0, cosines) >= 0.95 * min(
+            now, before[i]
+        ):
             kept[i] = True
         else:
             for x in range(dim):
@@ -357,7 +384,7 @@ def settle_vertices(points, cells, vertices, start, ring, row, target, before): 
 
 
 @kernel
-def label_by_vertices(cells, n_points):  # type: ignore[no-untyped-def]
+def label_by_vertices(cells: Any, n_points: Any) -> Any:
     """Component number of each cell when cells are joined through common vertices."""
     parent = np.arange(n_points)
     for i in range(len(cells)):
@@ -385,7 +412,7 @@ def label_by_vertices(cells, n_points):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def touching_cells(cells, flagged, least):  # type: ignore[no-untyped-def]
+def touching_cells(cells: Any, flagged: Any, least: Any) -> Any:
     """Numbers of the cells with at least ``least`` flagged vertices."""
     out = np.empty(len(cells), dtype=np.int64)
     n = 0

@@ -130,9 +130,10 @@ def _with_pint(suffix: str, unit: str) -> Ratio:
     if not _UNIT.fullmatch(suffix):
         raise ValueError("cannot be read as a number with a unit")
     registry = _registry()
+    raised = re.sub(r"([A-Za-z])(\d)\b", r"\1^\2", suffix)  # people also write m3
     try:
         # only the unit goes to pint, never the number: there is no arithmetic in a case file
-        one, wanted = registry.Quantity(1.0, registry.parse_units(suffix)), unit or "dimensionless"
+        one, wanted = registry.Quantity(1.0, registry.parse_units(raised)), unit or "dimensionless"
         if one.is_compatible_with(wanted) and not one._is_multiplicative:
             raise ArithmeticError
         factor = float(one.to(wanted).magnitude)
@@ -263,7 +264,7 @@ class Quantity:
         written: dict[str, Any] = {
             "type": "string",
             "pattern": r"^\s*[-+]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][-+]?[0-9]+)?"
-            + (r"\s*\S" if self.unit else r"\s*%?\s*$"),
+            + (r"\s*(?![eE][-+]?[0-9])(1\s*/\s*)?[^\s0-9.]" if self.unit else r"\s*%?\s*$"),
             "description": f"{_MEANING[self.unit][0]} with its unit, such as '{_MEANING[self.unit][1]}'",
             "examples": [_MEANING[self.unit][1]],
         }

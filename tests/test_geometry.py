@@ -37,7 +37,9 @@ EXACT: dict[str, Shape] = {
 }
 BOUNDS: dict[str, Shape] = {
     "tube": Tube(ARC, 0.2),
-    "union": Union([Tube(ARC, 0.2), Capsule((0, 0, 0), (1, 1, 0), 0.1), Ball((0, 0, 1), 0.3), Union([Tube(-ARC, 0.1)])]),
+    "union": Union(
+        [Tube(ARC, 0.2), Capsule((0, 0, 0), (1, 1, 0), 0.1), Ball((0, 0, 1), 0.3), Union([Tube(-ARC, 0.1)])]
+    ),
     "intersection": Intersection([Ball((0, 0, 0), 0.8), HalfSpace((0, 0, 0.1), (0, 1, 1))]),
     "difference": Difference(Ball((0, 0, 0), 0.8), Cylinder((0, 0, -1), (0, 0, 1), 0.3)),
 }
@@ -51,7 +53,9 @@ def drawn(n: int, seed: int = 0) -> np.ndarray:
 @pytest.mark.parametrize("shape", ALL.values(), ids=ALL.keys())
 def test_no_distance_changes_faster_than_the_way_between_two_points(shape: Shape) -> None:
     a = drawn(4000)
-    b = a + np.random.default_rng(1).normal(size=a.shape) * np.random.default_rng(2).choice([1e-3, 0.1, 1.0], (4000, 1))
+    b = a + np.random.default_rng(1).normal(size=a.shape) * np.random.default_rng(2).choice(
+        [1e-3, 0.1, 1.0], (4000, 1)
+    )
     way = np.sqrt(((a - b) ** 2).sum(axis=1))
     assert (np.abs(shape.distance(a) - shape.distance(b)) <= way * (1 + 1e-9) + 1e-13).all()
 
@@ -63,7 +67,11 @@ def test_one_step_of_the_distance_along_its_gradient_ends_on_the_surface(shape: 
     distance = shape.distance(points)
     step = 1e-6
     gradient = np.stack(
-        [(shape.distance(points + step * e) - shape.distance(points - step * e)) / (2 * step) for e in np.eye(3)], axis=1
+        [
+            (shape.distance(points + step * e) - shape.distance(points - step * e)) / (2 * step)
+            for e in np.eye(3)
+        ],
+        axis=1,
     )
     smooth = np.abs(np.sqrt((gradient**2).sum(axis=1)) - 1) < 1e-6
     assert smooth.mean() > 0.95

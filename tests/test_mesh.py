@@ -89,7 +89,9 @@ def test_ordering_changes_the_numbers_and_nothing_else(ball: Mesh) -> None:
     assert np.array_equal(again.points, ball.points)
     assert np.array_equal(np.sort(again.volumes()), np.sort(ball.volumes()))
     for region in range(2):
-        assert again.volumes()[again.regions == region].sum() == pytest.approx(ball.volumes()[ball.regions == region].sum())
+        assert again.volumes()[again.regions == region].sum() == pytest.approx(
+            ball.volumes()[ball.regions == region].sum()
+        )
     for name in ball.facets:
         assert again.facet_areas(name).sum() == pytest.approx(ball.facet_areas(name).sum())
 
@@ -168,7 +170,11 @@ def test_a_boundary_without_a_name_is_refused_when_asked() -> None:
 
 def test_negative_radii_are_refused() -> None:
     mesh = Mesh(
-        np.array([[-0.1, 0.0], [1, 0], [0, 1]]), np.array([[0, 1, 2]]), np.array([0]), ("t",), axisymmetric=True
+        np.array([[-0.1, 0.0], [1, 0], [0, 1]]),
+        np.array([[0, 1, 2]]),
+        np.array([0]),
+        ("t",),
+        axisymmetric=True,
     )
     with pytest.raises(InputError, match="r must not be negative"):
         mesh.check()

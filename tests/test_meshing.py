@@ -47,7 +47,7 @@ def _ball(size: float, axisymmetric: bool, **options: bool) -> Mesh:
 @pytest.mark.parametrize("balance", [True, False])
 def test_volume_and_area_of_a_ball_converge_at_second_order(axisymmetric: bool, balance: bool) -> None:
     box = 2 * np.pi if axisymmetric else 8.0
-    sizes = [0.16, 0.08, 0.04] if axisymmetric else [0.16, 0.08, 0.04]
+    sizes = [0.08, 0.04, 0.02]
     volume, area = [], []
     for size in sizes:
         mesh = _ball(size, axisymmetric, balance=balance)
@@ -55,10 +55,9 @@ def test_volume_and_area_of_a_ball_converge_at_second_order(axisymmetric: bool, 
         area.append(abs(mesh.facet_areas("ball.insulation").sum() / np.pi - 1))
     for error in (volume, area):
         assert np.log2(error[0] / error[-1]) / 2 > 1.8
-    if balance:  # nodes shifted so that facets lie on the sphere on average
-        assert volume[1] < (2e-3 if axisymmetric else 1e-3)
-    else:
-        assert volume[1] < 2e-2
+    if balance:  # nodes shifted so that facets lie on the sphere on average: volume of higher order
+        assert volume[0] < 3e-4
+        assert volume[2] < 3e-6
 
 
 @pytest.mark.parametrize("axisymmetric", [True, False])
@@ -78,7 +77,9 @@ def test_a_box_is_filled_exactly() -> None:
     assert mesh.volumes().sum() == pytest.approx(0.35 * 0.61 * 1.03, rel=1e-12)
     assert np.array_equal(mesh.points.min(axis=0), box.lower)
     assert np.array_equal(mesh.points.max(axis=0), box.upper)
-    assert mesh.facet_areas("outer").sum() == pytest.approx(2 * (0.35 * 0.61 + 0.35 * 1.03 + 0.61 * 1.03), rel=1e-12)
+    assert mesh.facet_areas("outer").sum() == pytest.approx(
+        2 * (0.35 * 0.61 + 0.35 * 1.03 + 0.61 * 1.03), rel=1e-12
+    )
     assert set(mesh.facets) == {"outer"}
     assert mesh.min_max_dihedral()[0] > 40
 
@@ -91,13 +92,18 @@ def test_the_flat_ends_of_a_cylinder_are_exact_and_its_volume_nearly() -> None:
     assert mesh.facet_areas("outer").sum() == pytest.approx(7 * np.pi, rel=5e-3)
     flat = build_mesh(Cylinder((0, 0, -1), (0, 0, 1.5), 1.0), max_size=0.25, axisymmetric=True)
     assert flat.volumes().sum() == pytest.approx(2.5 * np.pi, rel=1e-12)
-    assert flat.facet_areas("outer").sum() == pytest.approx(7 * np.pi, rel=1e-12)  # and the axis is no boundary
+    assert flat.facet_areas("outer").sum() == pytest.approx(
+        7 * np.pi, rel=1e-12
+    )  # and the axis is no boundary
 
 
 @pytest.mark.parametrize("axisymmetric", [True, False])
 def test_shells_are_cut_out_of_a_ball(axisymmetric: bool) -> None:
     shell = build_mesh(
-        Ball((0, 0, 0), 1.0), [Surface("inner", Ball((0, 0, 0), 0.4), 0.06)], max_size=0.15, axisymmetric=axisymmetric
+        Ball((0, 0, 0), 1.0),
+        [Surface("inner", Ball((0, 0, 0), 0.4), 0.06)],
+        max_size=0.15,
+        axisymmetric=axisymmetric,
     )
     shell.check(all_named=True)
     assert shell.volumes().sum() == pytest.approx(4 / 3 * np.pi * (1 - 0.4**3), rel=2e-3)
@@ -141,7 +147,7 @@ def test_the_rim_of_a_contact_is_a_chain_of_edges(needle: Mesh, section: Mesh) -
 
 def test_the_needle_is_as_thick_as_it_should_be(needle: Mesh, section: Mesh) -> None:
     """Facets are chords; unbalanced they would make this needle about 1.5 % too thin."""
-    assert abs(benchmark.radius_deficit(needle)) < 1e-3
+    assert abs(benchmark.radius_deficit(needle)) < 5e-4
     assert abs(benchmark.radius_deficit(section)) < 1e-9
     exact = 2 * np.pi * RADIUS * (0.03 - RADIUS) + 2 * np.pi * RADIUS**2
     assert needle.facet_areas("electrodes[0].contact").sum() == pytest.approx(exact, rel=5e-3)
@@ -170,9 +176,9 @@ def test_rims_are_refined_and_the_rest_is_coarse(section: Mesh) -> None:
         chosen = ends[(middle > below) & (middle < above)]
         return np.sqrt((np.diff(chosen, axis=1) ** 2).sum(axis=2)).ravel()
 
-    assert lengths("electrodes[0].contact", 0.0298, 0.03).max() < 0.075e-3
+    assert lengths("electrodes[0].contact", 0.0298, 0.03).max() < 0.085e-3
     assert 0.15e-3 < lengths("electrodes[0].contact", 0.01, 0.02).mean() < 0.35e-3
-    assert lengths("electrodes[0].insulation", 0.04, 0.07).mean() > 0.4e-3
+    assert lengths("electrodes[0].insulation", 0.04, 0.07).mean() > 0.3e-3
 
 
 def test_size_follows_the_caller_s_field() -> None:
@@ -200,7 +206,8 @@ def test_later_surfaces_win_and_interfaces_are_named_after_them() -> None:
     in_cavity = ~in_blood & (cavity.shape.distance(x) < 0)
     in_core = ~in_blood & ~in_cavity & (core.shape.distance(x) < 0)
     expected = [float(s.sum()) * 8 / 160**3 for s in (~(in_blood | in_cavity | in_core), in_core, in_blood)]
-    assert volumes == pytest.approx(expected, rel=4e-3)
+    assert volumes[:2] == pytest.approx(expected[:2], rel=4e-3)
+    assert volumes[2] == pytest.approx(np.pi * 0.15**2 * 2, rel=2e-3)
     # the blood's wall is whole: also where it borders on the cavity and runs through the core
     wall = 2 * np.pi * 0.15 * 2
     assert mesh.facet_areas("lumen.wall").sum() == pytest.approx(wall, rel=5e-3)
@@ -233,7 +240,8 @@ def test_neighbours_in_memory_are_neighbours_in_space(needle: Mesh) -> None:
 
 @pytest.mark.parametrize("seed", range(N_POSES))
 def test_drawn_devices_and_vessels_are_meshed_without_failure(seed: int) -> None:
-    """Needles, umbrellas of 0.5 mm tines and pairs, next to and through vessels; RFASIM_POSES=300 draws more."""
+    """Needles, umbrellas of 0.5 mm tines and pairs, next to and through vessels; RFASIM_POSES=300 draws
+    more."""
     pose = benchmark.drawn_pose(seed, coarser=1.0 if N_POSES > 25 else 1.5)
     mesh = pose.build()
     mesh.check(all_named=True)  # no inverted cell, conforming, no hole in the boundary
@@ -253,7 +261,12 @@ TOP = HalfSpace((0, 0, 0.5), (0, 0, 1))
         (CUBE, [Surface("needle", NEEDLE, -0.1)], {}, "needle.size: got -0.1"),
         (CUBE, [Surface("needle", NEEDLE, float("nan"))], {}, "needle.size: got nan"),
         (CUBE, [Surface("needle", Ball((5, 0, 0), 0.3), 0.1)], {}, "needle: has no surface in the domain"),
-        (CUBE, [Surface("a", NEEDLE, 0.05, patches=(Patch("tip", TOP, 0.0),))], {}, "a.tip.rim_size: got 0.0"),
+        (
+            CUBE,
+            [Surface("a", NEEDLE, 0.05, patches=(Patch("tip", TOP, 0.0),))],
+            {},
+            "a.tip.rim_size: got 0.0",
+        ),
         (
             CUBE,
             [Surface("a", NEEDLE, 0.05, patches=(Patch("tip", HalfSpace((0, 0, -5), (0, 0, 1))),))],

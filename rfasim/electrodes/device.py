@@ -273,7 +273,7 @@ def check_electrode(device: Device, seed: int = 0) -> list[str]:
     change = np.abs(shape.distance(points + steps) - distance)
     if (change > np.linalg.norm(steps, axis=1) + 1e-12).any():
         wrong.append("the distance changes by more than the way walked (it is not 1-Lipschitz)")
-    if (shape.distance(centres) > -0.999 * radii).any():
+    if (shape.distance(centres) > -radii + 1e-9).any():
         wrong.append("the filling is not inside the shape")
     way = random.normal(size=(4000, 3))
     way /= np.linalg.norm(way, axis=1)[:, None]

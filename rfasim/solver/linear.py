@@ -47,8 +47,8 @@ def factor(g: Any, indptr: Any, upper: Any, diagonal: Any, relaxation: float, sc
     one = np.uint64(1)
     pivot = diagonal.copy()
     for i in range(n):
-        # a pivot that has lost nearly all of its diagonal would make the factor indefinite
-        if abs(pivot[i]) < 0.02 * abs(diagonal[i]):
+        # obtuse angles make negative conductances; a pivot that they push to zero would make the factor indefinite
+        if pivot[i].real < 0.05 * diagonal[i].real:
             pivot[i] = diagonal[i]
         row_sum = 0.0 * pivot[i]
         for k in range(np.uint64(indptr[i]), np.uint64(indptr[i + one])):

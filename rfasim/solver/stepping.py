@@ -24,7 +24,9 @@ WEIGHTS = (WEIGHT, WEIGHT, DIAGONAL)
 # weights minus those of the embedded third-order formula
 ERROR_WEIGHTS = (WEIGHT - (1 - WEIGHT) / 3, WEIGHT - (3 * WEIGHT + 1) / 3, DIAGONAL - DIAGONAL / 3)
 
-MAX_NEWTON = 30
+MAX_NEWTON = 40
+# Where the carrier makes the iteration linear anyway, each of its linear systems is solved only this far.
+LOOSE = 1e-3
 
 
 @dataclass(frozen=True)
@@ -118,6 +120,7 @@ class Stepper:
         free = self.system.free
         T = guess.copy()
         factored: Array | None = None
+        linear = self.carrier is None or not self.carrier[0](T).any()
         for iteration in range(MAX_NEWTON):
             H, slope = storage(T)
             rate = self.rate(flow, T)
@@ -132,7 +135,7 @@ class Stepper:
             if iteration > 0 and size.max() <= self.tolerance:
                 return T, rate, iteration, diagonal
             delta = np.zeros_like(T)
-            self.system.solve(residual, delta, self.linear_tolerance)
+            self.system.solve(residual, delta, self.linear_tolerance if linear else LOOSE)
             T = advance_over_kinks(T, delta, self.kinks)
         raise NotConverged(f"the enthalpy iteration left {size.max():.2g} K after {MAX_NEWTON} rounds")
 

@@ -1,0 +1,242 @@
+"""The command line towards the user: messages, exit codes, and nothing written when the input is bad."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+import rfasim
+from rfasim import cli
+from rfasim.case import Case, case_from_dict, case_yaml, load_case
+from rfasim.electrodes import ALL_DEVICES
+from rfasim.errors import InputError, RunError
+from rfasim.tissues import LIBRARY
+from rfasim.yaml_io import parse_yaml
+
+ROOT = Path(__file__).parent.parent
+NEEDLE = str(ROOT / "cases" / "needle.yaml")
+FLAT = str(ROOT / "cases" / "needle_axisymmetric.yaml")  # meshed in a blink
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty current folder."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def refused(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
+    """What the user reads on stderr after a command that exits with 2."""
+    assert cli.main(arguments) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert "Traceback" not in err
+    return err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["run", "none.yaml"], "none.yaml: there is no such file"),
+        (
+            ["run", NEEDLE, "--set", "generator.power=30 mm"],
+            "generator.power: '30 mm' is in mm, which is not a power",
+        ),
+        (["run", NEEDLE, "--set", "generator.power"], "is no assignment; write for example generator.power="),
+        (
+            ["run", NEEDLE, "--set", "generator.powr=30 W"],
+            "generator.powr: is no known key; did you mean power?",
+        ),
+        (["run", NEEDLE, "--threads", "none"], "'none' is no number of threads"),
+        (["run", NEEDLE, "--resume", "--overwrite"], "not allowed with"),
+        (["run", NEEDLE, "--resume"], "--resume: runs/needle holds no run that could go on"),
+        (["run"], "required: CASE"),
+        (["walk"], "invalid choice: 'walk'"),
+        ([], "required: VERB"),
+        (["show", "none"], "none: does not exist"),
+        (["tissues", "--frequency", "480"], "--frequency: '480' has no unit"),
+        (["tissues", "--frequency", "0 Hz"], "must be more than 0 Hz"),
+    ],
+    ids=lambda value: " ".join(value)[-30:] if isinstance(value, list) else "",
+)
+def test_bad_input_gets_one_message_and_exit_2_and_leaves_nothing_behind(
+    arguments: list[str], words: str, here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    message = refused(capsys, *arguments)
+    assert words in message
+    assert len(message.splitlines()) == 1
+    assert list(here.iterdir()) == []
+
+
+def test_several_problems_get_a_line_each(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    message = refused(capsys, "run", NEEDLE, "--set", "generator.power=3 m", "--set", "frequency=1 W")
+    lines = message.splitlines()
+    assert lines[0] == "rfasim: 2 problems"
+    assert [line.split(":")[0].strip() for line in lines[1:]] == ["frequency", "generator.power"]
+
+
+def test_a_filled_folder_is_not_touched(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (here / "out").mkdir()
+    (here / "out" / "thesis.txt").write_text("years of work")
+    message = refused(capsys, "run", NEEDLE, "--out", "out")
+    assert "out is not empty; give another folder, --overwrite" in message
+    assert [path.name for path in (here / "out").iterdir()] == ["thesis.txt"]
+    (here / "file").write_text("")
+    assert "file is a file; give a folder" in refused(capsys, "run", NEEDLE, "--out", "file")
+
+
+def test_result_folder_has_the_name_of_the_case_without_its_traps() -> None:
+    assert cli.folder_name("needle 30 W, liver") == "needle_30_W_liver"
+    assert cli.folder_name("../../etc/passwd") == "etc_passwd"
+    assert cli.folder_name("...") == "case"
+    assert cli.folder_name("Nädel") == "Nädel"
+
+
+def test_only_the_same_case_may_go_on(
+    here: Path, capsys: pytest.CaptureFixture[str], monkeypatch: Any
+) -> None:
+    case = load_case(NEEDLE)
+    monkeypatch.setattr(
+        "rfasim.result.load_checkpoint", lambda folder: SimpleNamespace(case_yaml=case_yaml(case), time=1.0)
+    )
+    (here / "out").mkdir()
+    (here / "out" / "x").write_text("")
+
+    def prepare(other: Case) -> Any:
+        return cli._prepare_folder(here / "out", other, resume=True, overwrite=False)
+
+    assert prepare(case).time == 1.0
+    assert prepare(load_case(NEEDLE, [("solver.threads", "2")])).time == 1.0  # same bits for any threads
+    with pytest.raises(InputError, match=r"generator\.power was 30 W and is 20 W"):
+        prepare(load_case(NEEDLE, [("generator.power", "20 W")]))
+
+
+def test_dry_run_prints_a_case_file_that_is_the_same_case(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main(["run", FLAT, "--set", "generator.power=20 W", "--dry-run"]) == 0
+    printed = capsys.readouterr().out
+    again = case_from_dict(parse_yaml(printed, "printed"), from_file=True)
+    assert again == load_case(FLAT, [("generator.power", "20 W")])
+    assert "# Expect about" in printed
+    assert "#   liver: {" in printed
+    assert list(here.iterdir()) == []
+
+
+def test_dry_run_as_json_carries_case_and_estimate(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["run", FLAT, "--dry-run", "--json"]) == 0
+    data = json.loads(capsys.readouterr().out)
+    assert case_from_dict(data["case"], from_file=True).sha256 == data["case_sha256"]
+    assert data["estimate"]["cells"] > data["estimate"]["nodes"] > 1000
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "words"),
+    [
+        (InputError("mesh.file", "is broken"), 2, "rfasim: mesh.file: is broken"),
+        (RunError("the time step fell to 1e-9 s"), 1, "rfasim: the time step fell to 1e-9 s"),
+        (KeyboardInterrupt(), 130, "rfasim: interrupted"),
+        (ZeroDivisionError("float division"), 1, "rfasim: unexpected ZeroDivisionError: float division"),
+    ],
+    ids=lambda value: type(value).__name__ if isinstance(value, BaseException) else "",
+)
+def test_each_way_to_fail_has_its_exit_code_and_no_traceback(
+    error: BaseException,
+    code: int,
+    words: str,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def fail(*_: Any) -> None:
+        raise error
+
+    monkeypatch.setattr("rfasim.case.case_schema", fail)
+    assert cli.main(["schema"]) == code
+    err = capsys.readouterr().err
+    assert err.startswith(words)
+    assert len(err.splitlines()) == 1
+
+
+def test_debug_shows_where_an_unexpected_error_comes_from(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("rfasim.case.case_schema", lambda: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        cli.main(["schema", "--debug"])
+
+
+def test_the_first_ctrl_c_asks_and_the_second_stops() -> None:
+    before = signal.getsignal(signal.SIGINT)
+    with cli._stop_requests() as asked:
+        assert asked == []
+        signal.raise_signal(signal.SIGINT)
+        assert asked == [signal.SIGINT]
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+    assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_a_request_to_terminate_is_a_request_to_stop() -> None:
+    with cli._stop_requests() as asked:
+        signal.raise_signal(signal.SIGTERM)
+        assert asked == [signal.SIGTERM]
+
+
+def test_schema_is_the_schema_of_cases(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["schema"]) == 0
+    assert set(json.loads(capsys.readouterr().out)["properties"]) == set(Case.model_fields)
+
+
+def test_every_tissue_and_every_device_is_listed(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["tissues"]) == 0
+    assert {line.split()[0] for line in capsys.readouterr().out.splitlines() if line.strip()} >= set(LIBRARY)
+    assert cli.main(["tissues", "--json"]) == 0
+    assert set(json.loads(capsys.readouterr().out)) == set(LIBRARY)
+    assert cli.main(["devices"]) == 0
+    printed = capsys.readouterr().out
+    assert "active_length   30 mm" in printed
+    assert cli.main(["devices", "--json"]) == 0
+    schemas = json.loads(capsys.readouterr().out)
+    assert len(schemas) == len(ALL_DEVICES)
+    assert all(f"{word}: " in printed for word in schemas)
+
+
+def test_help_imports_nothing_heavy() -> None:
+    probe = (
+        "import sys, rfasim, rfasim.cli; rfasim.cli.build_parser().format_help();"
+        "print([m for m in ('numpy', 'numba', 'pydantic', 'rich', 'pint', 'scipy') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", probe], capture_output=True, text=True, check=True, cwd=ROOT)
+    assert done.stdout.strip() == "[]"
+
+
+def test_records_are_imported_without_pictures_pint_or_images() -> None:
+    heavy = ("matplotlib", "pyvista", "pint", "h5py", "pyarrow", "nibabel", "meshio", "rich")
+    probe = f"import sys, rfasim.case; print([m for m in {heavy} if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", probe], capture_output=True, text=True, check=True, cwd=ROOT)
+    assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.skipif(os.name != "posix", reason="pipes that close early are a matter of POSIX shells")
+def test_a_reader_that_has_seen_enough_gets_no_traceback() -> None:
+    with subprocess.Popen(
+        [sys.executable, "-m", "rfasim", "schema"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=ROOT
+    ) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.read(10)
+        process.stdout.close()
+        assert process.stderr.read() == b""
+    assert process.returncode == 0
+
+
+def test_version_is_that_of_the_package(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["--version"]) == 0
+    assert capsys.readouterr().out == f"rfasim {rfasim.__version__}\n"
+    assert f'\nversion = "{rfasim.__version__}"\n' in (ROOT / "pyproject.toml").read_text()
