@@ -207,7 +207,8 @@ def run_sizes() -> list[dict[str, Any]]:
     rows = []
     for axisymmetric, size, rim in [
         (True, 0.3e-3, 0.06e-3), (True, 0.15e-3, 0.03e-3), (True, 0.05e-3, 0.01e-3),
-        (False, 0.5e-3, 0.1e-3), (False, 0.3e-3, 0.06e-3), (False, 0.2e-3, 0.04e-3), (False, 0.13e-3, 0.04e-3),
+        (False, 0.5e-3, 0.1e-3), (False, 0.3e-3, 0.06e-3), (False, 0.2e-3, 0.04e-3),
+        (False, 0.13e-3, 0.04e-3),
         (False, 0.08e-3, 0.03e-3), (False, 0.055e-3, 0.03e-3),
     ]:  # fmt: skip
         mesh, seconds = _timed(lambda: straight_needle(size, rim, axisymmetric=axisymmetric), 3)  # noqa: B023
@@ -220,7 +221,8 @@ def run_sizes() -> list[dict[str, Any]]:
         }  # fmt: skip
         rows.append(row)
         print(
-            f"{row['kind'][:4]:>4} {1e3 * size:7.2f} {1e3 * rim:6.2f} {mesh.n_nodes:8d} {mesh.n_cells:10d} {seconds:8.3f}"
+            f"{row['kind'][:4]:>4} {1e3 * size:7.2f} {1e3 * rim:6.2f} {mesh.n_nodes:8d} {mesh.n_cells:10d}"
+            f" {seconds:8.3f}"
             f" {1e6 * seconds / mesh.n_cells:8.2f} {low:8.1f} {high:8.1f} {row['radius_deficit']:+15.4%}",
             flush=True,
         )
@@ -283,7 +285,8 @@ def main() -> None:
         cells = sum(r["cells"] for r in good)
         seconds = sum(r["seconds"] for r in good)
         print(
-            f"{len(failures)} failures; {cells} cells in {seconds:.1f} s, {1e6 * seconds / max(cells, 1):.2f} us a cell"
+            f"{len(failures)} failures; {cells} cells in {seconds:.1f} s, "
+            f"{1e6 * seconds / max(cells, 1):.2f} us a cell"
         )
     else:
         rows = run_sizes()

@@ -1,7 +1,7 @@
 """Checkpoints that a SIGKILL, a full disk or a power cut at any moment cannot spoil.
 
-Two files take turns, so that the last good one is never touched; each is written under another name, synced and then
-renamed, and carries the SHA-256 of what it holds. Arrays come back with the same bits.
+Two files take turns, so that the last good one is never touched; each is written under another name, synced
+and then renamed, and carries the SHA-256 of what it holds. Arrays come back with the same bits.
 """
 
 from __future__ import annotations
@@ -41,7 +41,8 @@ def disk_errors(path: Path) -> Iterator[None]:
 def write_atomically(path: Path, write: Callable[[Path], object], *, durable: bool = True) -> None:
     """Call ``write(temporary)``, sync it to the disk (if ``durable``), then give it its final name ``path``.
 
-    Whatever happens, ``path`` is the old file or the whole new one. Raises RunError when it cannot be written.
+    Whatever happens, ``path`` is the old file or the whole new one. Raises RunError when it cannot be
+    written.
     """
     temporary = path.with_name(path.name + ".tmp")
     with disk_errors(path):
@@ -73,7 +74,7 @@ def sync(path: Path) -> None:
 
 
 def write_checkpoint(folder: Path, number: int, state: dict[str, Any]) -> None:
-    """Write ``state`` (arrays, numbers, strings, or lists and dicts of these last two) as checkpoint ``number``."""
+    """Write ``state`` as checkpoint ``number``: arrays, numbers, strings, lists and dicts of the last two."""
     arrays = {key: value for key, value in state.items() if isinstance(value, np.ndarray)}
     plain = {key: value for key, value in state.items() if key not in arrays}
     buffer = io.BytesIO()
@@ -126,3 +127,21 @@ def _plain(value: Any) -> Any:
     if isinstance(value, np.generic):
         return value.item()
     raise TypeError(f"a checkpoint holds arrays, numbers and strings, not {type(value).__name__}")
+
+
+def lock(path: Path) -> Any:
+    """An open file that no other process can lock while this one lives; None where locks do not work."""
+    try:
+        import fcntl
+    except ImportError:  # Windows
+        return None
+    file = path.open("w")
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        file.close()
+        raise RunError(f"another run is writing into {path.parents[1]}; choose another folder") from None
+    except OSError:  # a file system without locks
+        file.close()
+        return None
+    return file

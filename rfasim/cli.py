@@ -10,6 +10,7 @@ import contextlib
 import json
 import os
 import re
+import shlex
 import signal
 import sys
 import threading
@@ -155,11 +156,12 @@ def run_case(options: argparse.Namespace) -> int:
         return _dry_run(case, base, as_json=options.json)
     out: Path = options.out or Path("runs") / folder_name(case.name)
     checkpoint = _prepare_folder(out, case, resume=options.resume, overwrite=options.overwrite)
-    again = f"rfasim run {options.case} --out {out} --resume"
+    changes = [word for path, value in options.overrides for word in ("--set", f"{path}={value}")]
+    again = shlex.join(["rfasim", "run", str(options.case), *changes, "--out", str(out), "--resume"])
     try:
         summary, interrupted = _simulate(case, base, out, checkpoint, quiet=options.quiet)
     except KeyboardInterrupt:
-        _say(f"interrupted at once; where {out} holds a checkpoint, '{again}' goes on from it")
+        _say(f"interrupted at once; if {out} holds a checkpoint, this goes on from it: {again}")
         return INTERRUPTED
     pictures = [] if options.no_pictures else _draw(out, quiet=options.quiet)
     if options.json:
@@ -172,7 +174,7 @@ def run_case(options: argparse.Namespace) -> int:
         for picture in pictures:
             print(f"Picture: {picture}")
     if interrupted:
-        _say(f"interrupted; what was done by then is in {out}, and '{again}' goes on from there")
+        _say(f"interrupted; what was done by then is in {out}, and this goes on from there: {again}")
         return INTERRUPTED
     return DONE
 
@@ -247,7 +249,8 @@ def _simulate(
     simulation = Simulation(case, base, domain)
     if checkpoint is not None:
         simulation.load_state(checkpoint.state)
-        _say(f"going on from {checkpoint.time:.1f} s")
+        if not quiet:
+            _say(f"going on from {checkpoint.time:.1f} s")
     meta = {
         "title": case.name,
         "criterion": case.zone.criterion,

@@ -54,6 +54,7 @@ def diagnose(folder: Path | None = None) -> list[Finding]:
 def report(console: Any = None, folder: Path | None = None) -> int:
     """Print the table and what to do; the exit code: 0 when runs are possible here, 1 when not."""
     from rich.console import Console
+    from rich.markup import escape
     from rich.table import Table
 
     console = Console() if console is None else console
@@ -63,11 +64,13 @@ def report(console: Any = None, folder: Path | None = None) -> int:
     for heading in ("", "found", ""):
         table.add_column(heading, overflow="fold")
     for finding in findings:
-        table.add_row(finding.name, finding.found, marks[finding.verdict])
+        table.add_row(finding.name, escape(finding.found), marks[finding.verdict])
     console.print(table, highlight=False)
     for finding in findings:
         if finding.verdict != "ok":
-            console.print(f"\n[bold]{finding.name}[/]: {finding.advice}", highlight=False, soft_wrap=True)
+            console.print(
+                f"\n[bold]{finding.name}[/]: {escape(finding.advice)}", highlight=False, soft_wrap=True
+            )
     faults = [finding.name for finding in findings if finding.verdict == "fault"]
     if faults:
         console.print(f"\nRuns are not possible yet: {', '.join(faults)}.", highlight=False)
@@ -78,16 +81,11 @@ def report(console: Any = None, folder: Path | None = None) -> int:
 
 def _python() -> Iterator[Finding]:
     found = f"{platform.python_version()} ({platform.system()} {platform.machine()})"
-    if sys.version_info < (3, 11):
-        yield Finding(
-            "Python", found, "fault", "rfasim needs Python 3.11 or newer: make an environment with one."
-        )
-    else:
-        yield Finding("Python", found)
+    yield Finding("Python", found)
 
 
 def requirements() -> list[tuple[str, str, str]]:
-    """What the installed rfasim asks for: (name, the whole requirement such as ``numpy>=1.26``, extra or '')."""
+    """What the installed rfasim asks for: (name, requirement such as ``numpy>=1.26``, extra or '')."""
     found = []
     try:
         stated = importlib.metadata.requires("rfasim") or []
@@ -164,13 +162,11 @@ def cache_finding(folder: Path) -> Finding:
     lasting = Path(platformdirs.user_cache_dir("rfasim")) / "numba"
     advice = "set the environment variable NUMBA_CACHE_DIR to a folder that you can write to and that stays"
     if not os.access(folder, os.W_OK):
-        return Finding("kernel cache", f"{folder} cannot be written to", "advice", f"{advice}: until then each start compiles anew.")  # fmt: skip
-    if (
-        folder != lasting
-        and folder.is_relative_to(tempfile.gettempdir())
-        and not os.environ.get("RFASIM_TESTING")
-    ):
-        return Finding("kernel cache", found, "advice", f"{lasting} cannot be written to, so kernels are kept in a temporary folder; {advice}.")  # fmt: skip
+        found = f"{folder} cannot be written to"
+        return Finding("kernel cache", found, "advice", f"{advice}: until then each start compiles anew.")
+    if folder != lasting and folder.is_relative_to(tempfile.gettempdir()):
+        reason = f"{lasting} cannot be written to, so kernels are kept in a temporary folder"
+        return Finding("kernel cache", found, "advice", f"{reason}; {advice}.")
     return Finding("kernel cache", found)
 
 
@@ -193,8 +189,8 @@ def _threads() -> Iterator[Finding]:
     text = ", ".join(f"{name}={value}" for name, value in given.items()) or "nothing set"
     too_many = [name for name, value in given.items() if value.isdigit() and int(value) > cores]
     if too_many:
-        yield Finding("thread variables", text, "advice",
-                      f"{' and '.join(too_many)} ask for more threads than there are cores; unset them.")  # fmt: skip
+        advice = f"{' and '.join(too_many)} ask for more threads than there are cores; unset them."
+        yield Finding("thread variables", text, "advice", advice)
     else:
         yield Finding("thread variables", text)
     if sys.platform.startswith("linux"):
@@ -211,7 +207,7 @@ def _has_library(name: str) -> bool:
 
 
 def memory() -> tuple[float, float] | None:
-    """Total and available memory (bytes) that this process can count on; None where the system does not tell."""
+    """Total and available memory (bytes) for this process; None where the system does not tell."""
     total = available = None
     try:
         fields = dict(
@@ -237,7 +233,8 @@ def _memory_elsewhere() -> tuple[float | None, float | None]:
     if os.name == "nt":
         status = (ctypes.c_ulonglong * 8)()
         ctypes.c_ulong.from_buffer(status).value = ctypes.sizeof(status)
-        if ctypes.windll.kernel32.GlobalMemoryStatusEx(ctypes.byref(status)):  # type: ignore[attr-defined,unused-ignore]
+        kernel: Any = vars(ctypes)["windll"].kernel32  # there on Windows only
+        if kernel.GlobalMemoryStatusEx(ctypes.byref(status)):
             return float(status[1]), float(status[2])
         return None, None
     try:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from rfasim.solver import kernels
 from rfasim.solver.linear import System
 from rfasim.solver.space import Array, Space
 
@@ -76,7 +77,8 @@ class Potential:
             current = self.space.multiply(self.conductance, self.fields[q])
             if self.far_diagonal is not None:
                 current = current + self.far_diagonal * self.fields[q]
-            self.admittance[:, q] = self.fields @ current
+            for p in range(len(self.ports)):
+                self.admittance[p, q] = kernels.dot(self.fields[p], current)
         if time is not None:
             self._past = [*self._past, (time, self.fields.copy())][-2:]
         return self.admittance
@@ -86,7 +88,7 @@ class Potential:
         conductance = self.space.assemble(admittivity, threads=self.threads)
         worst = 0.0
         for port, u in enumerate(self.fields):
-            changed = u @ self.space.multiply(conductance, u)
+            changed = kernels.dot(u, self.space.multiply(conductance, u))
             if self.far_field is not None:
                 changed += np.sum(self.far_field.diagonal(admittivity, self.space.n_nodes) * u**2)
             worst = max(worst, float(abs(changed / self.admittance[port, port] - 1)))
@@ -120,7 +122,7 @@ class Potential:
 
     def field(self, voltages: Array) -> Array:
         """Potential of all nodes [V] for the port ``voltages``."""
-        return np.asarray(np.asarray(voltages) @ self.fields)
+        return np.asarray((np.asarray(voltages)[:, None] * self.fields).sum(axis=0))
 
     def joule(self, voltages: Array) -> tuple[Array, float]:
         """Nodal Joule heat [W] for the port ``voltages`` and the power that leaves through the far field [W].

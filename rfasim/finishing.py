@@ -1,5 +1,4 @@
-"""From fitted cells to a mesh: drop holes, improve poor cells, balance curved surfaces, name facets,
-number."""
+"""From fitted cells to a mesh: drop holes, improve poor cells, balance curved surfaces, name facets."""
 
 from __future__ import annotations
 
@@ -16,7 +15,7 @@ from rfasim.mesh import Indices, Mesh, curve_keys
 Array: TypeAlias = NDArray[np.float64]
 
 POOR_SINE = 0.3  # cells with an angle below 17.5 or above 162.5 degrees are improved
-BAD_SINE = 0.17  # below 10 or above 170 degrees: such cells may even leave a surface
+BAD_SINE = 0.26  # below 10 or above 170 degrees: such cells may even leave a surface
 
 
 def finished_mesh(fitting: Fitting, background: str, balance: bool) -> Mesh:
@@ -44,9 +43,9 @@ def finished_mesh(fitting: Fitting, background: str, balance: bool) -> Mesh:
     nodes = used_nodes[np.argsort(curve_keys(fitting.points[used_nodes]), kind="stable")]
     number = np.zeros(len(fitting.points), dtype=np.uint32)
     number[nodes] = np.arange(len(nodes), dtype=np.uint32)
-    centroids = (
-        sum(fitting.points[cells[:, c]] for c in range(1, cells.shape[1])) + fitting.points[cells[:, 0]]
-    )
+    centroids = fitting.points[cells[:, 0]]
+    for c in range(1, cells.shape[1]):
+        centroids += fitting.points[cells[:, c]]
     order = np.argsort(curve_keys(centroids), kind="stable")
     region_names, regions = _regions(fitting, owner[order], background)
     return Mesh(
@@ -80,7 +79,8 @@ def _named(fitting: Fitting, faces: Indices, surface: NDArray[np.int32]) -> dict
         if len(mine) == 0:
             raise InputError(
                 given.name,
-                f"has no surface in the domain: it lies outside, or is thinner than its size {given.size:g} m",
+                f"has no surface in the domain: it lies outside, or is thinner than its "
+                f"size {given.size:g} m",
             )
         centres = fitting.points[mine].mean(axis=1)
         free = np.ones(len(mine), dtype=np.bool_)
@@ -103,7 +103,7 @@ def _improve(fitting: Fitting, cells: Indices) -> None:
     are still bad leave the surfaces a little.
     """
     sine = np.empty(len(cells))
-    for sweep in range(5):
+    for sweep in range(8):
         relaxed = sweep >= 3
         limit = BAD_SINE if relaxed else POOR_SINE
         if kernels.bad_cells(fitting.points, cells, limit, sine) == 0:
@@ -116,7 +116,7 @@ def _improve(fitting: Fitting, cells: Indices) -> None:
         start, ring, row = kernels.cells_around(cells, wanted)
         before, old = np.empty(len(vertices)), fitting.points[vertices]
         kernels.ring_qualities(fitting.points, cells, vertices, start, ring, row, before)
-        freedom = fitting.free_axesdom(vertices, relaxed)
+        freedom = _freedom(fitting, vertices, relaxed)
         kernels.improve_vertices(
             fitting.points, cells, vertices, start, ring, row, freedom, 1.3 * limit, 3 if sweep == 0 else 5
         )
@@ -149,9 +149,8 @@ def _balance(fitting: Fitting, cells: Indices, faces: Indices, surface: NDArray[
         corners = fitting.points[mine]
         pairs = [(0, 1)] if dim == 2 else [(0, 1), (1, 2), (2, 0)]
         middle = [fitting.value_of(k, 0.5 * (corners[:, a] + corners[:, b])) for a, b in pairs]
-        gap = np.mean(middle, axis=0) * (
-            2.0 / 3.0 if dim == 2 else 1.0
-        )  # the vertices themselves are at zero
+        # the ends count as zero: Simpson's rule on an edge, the midpoint rule on a triangle
+        gap = np.mean(middle, axis=0) * (2.0 / 3.0 if dim == 2 else 1.0)
         side = corners[:, 1:] - corners[:, :1]
         weight = np.sqrt((side[:, 0] ** 2).sum(axis=1))
         if dim == 3:

@@ -36,9 +36,7 @@ class Fitting:
         self.frame, self.surfaces = frame, surfaces
         dim = frame.dim
         shapes: list[Shape] = [surface.shape for surface in surfaces]
-        self.outside = len(
-            surfaces
-        )  # owner of the cells beyond the domain's curved wall, which beats all others
+        self.outside = len(surfaces)  # owns the cells beyond the domain's curved wall, and beats all others
         self.n_fitted = len(surfaces) + (frame.wall is not None)
         if frame.wall is not None:
             shapes.append(frame.wall)
@@ -66,15 +64,12 @@ class Fitting:
             self.walls |= at_end.astype(np.uint8) << np.uint8(2 * d + 1)
         orient(self.points, self.cells)
         self.owner = np.full(len(self.cells), -1, dtype=np.int32)
-        self.touch = np.zeros(
-            len(self.points), dtype=np.uint64
-        )  # level sets whose zero runs through the vertex
-        self.on = np.zeros(len(self.points), dtype=np.uint64)  # those it also lies on, to rounding
-
-    # -- level sets
-    # ---------------------------------------------------------------------------------------------
+        # level sets whose zero runs through a vertex, and those that it also lies on to rounding
+        self.touch = np.zeros(len(self.points), dtype=np.uint64)
+        self.on = np.zeros(len(self.points), dtype=np.uint64)
 
     def value_of(self, k: int, points: Array) -> Array:
+        """Level set ``k`` at points (n, dim) of the mesh."""
         value = self.shapes[k].distance(np.ascontiguousarray(self.frame.embed(points)))
         # the wall of the domain is fitted like the others, with the domain inside
         return -value if k == self.outside and self.frame.wall is not None else value
@@ -97,13 +92,8 @@ class Fitting:
         return far & self.is_dropped(owner)
 
     def is_dropped(self, owner: NDArray[np.int32]) -> NDArray[np.bool_]:
-        dropped = np.array(
-            [s.inside is None for s in self.surfaces] + [True, False]
-        )  # ..., outside, background (-1)
-        return dropped[owner]
-
-    # -- surfaces
-    # -----------------------------------------------------------------------------------------------
+        """Whether cells of these owners (surfaces, outside, background -1) are not part of the mesh."""
+        return np.array([s.inside is None for s in self.surfaces] + [True, False])[owner]
 
     def cut_surfaces(self) -> None:
         """Fit all surfaces, the finest first, because it finds the lattice still regular; the wall last."""
@@ -169,10 +159,8 @@ class Fitting:
             way = np.abs(value)
             for _ in range(50):
                 spoiled = np.zeros(len(self.points), dtype=np.bool_)
-                if (
-                    kernels.find_spoiled(self.points, self.cells, ring, active, way, SPOILED_SINE, spoiled)
-                    == 0
-                ):
+                n = kernels.find_spoiled(self.points, self.cells, ring, active, way, SPOILED_SINE, spoiled)
+                if n == 0:
                     break
                 back = np.flatnonzero(spoiled)
                 self.points[back] = old[where[back]]
@@ -192,8 +180,7 @@ class Fitting:
         start = self.points[a] + t[:, None] * (self.points[b] - self.points[a])
         length = np.sqrt(((self.points[b] - self.points[a]) ** 2).sum(axis=1))
         walls = self.walls[a] & self.walls[b]
-        # a common surface of both ends is one of the edge's unless the edge runs through the gap between two
-        # sheets
+        # what both ends lie on, the edge lies on, unless it runs through the gap between two sheets
         common = self.on[a] & self.on[b]
         for j in range(len(self.shapes)):
             has = np.flatnonzero(common & BIT[j])
@@ -224,6 +211,7 @@ class Fitting:
         return out * free
 
     def free_axes(self, walls: NDArray[np.uint8]) -> Array:
+        """1 for the axes (n, dim) along which a vertex may move, 0 across the walls of the box it lies on."""
         return np.stack(
             [(walls >> np.uint8(2 * d)) & np.uint8(3) == 0 for d in range(self.frame.dim)], axis=1
         ).astype(np.float64)
@@ -274,12 +262,9 @@ class Fitting:
         fits &= np.sqrt(((out - points) ** 2).sum(axis=1)) <= reach
         return out, fits
 
-    # -- rims
-    # ---------------------------------------------------------------------------------------------------
-
     def interfaces(self, chosen: NDArray[np.int64]) -> tuple[Indices, NDArray[np.int32], NDArray[np.int64]]:
-        """Faces between different owners among the chosen cells and faces on the box: vertices, the level set
-        or (background -1 ...) they belong to, and the cell each was taken from."""
+        """Faces between cells of different owners, and on the box: vertices, the surface each belongs to (the
+        later of the two owners, or -2 on the box), and the cell it was taken from."""
         part = self.cells[chosen]
         flagged = (self.touch != 0) | (self.walls != 0)
         owner_cell, local, neighbour, _ = match_faces(part, flagged)

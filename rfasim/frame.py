@@ -1,4 +1,4 @@
-"""What the time loop hands out after each accepted step: fields, generator readings, ledger. SI units, degC."""
+"""What the time loop hands out after each accepted step: fields, readings, ledger; SI units, degC."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ Array = NDArray[np.float64]
 class Frame:
     """The state at the end of one accepted time step; arrays are nodal, shape ``(n_nodes,)``.
 
-    ``damage`` holds each damage model's own quantity by the model's name: Arrhenius integral (1), CEM43 (min), dead
-    fraction (1) or highest temperature so far (degC). ``energy`` is the ledger since the start: electrical, stored,
-    latent, perfusion, vessels, coolant, boundary, metabolic, imbalance.
+    ``damage`` holds each damage model's own quantity by the model's name: Arrhenius integral (1), CEM43
+    (min), dead fraction (1) or highest temperature so far (degC). ``energy`` is the ledger since the start:
+    electrical, stored, latent, perfusion, vessels, coolant, boundary, metabolic, imbalance.
     """
 
     time: float  # s, end of the step

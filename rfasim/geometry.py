@@ -194,7 +194,8 @@ class Ball:
 
     def distance(self, points: Array) -> Array:
         offset = _points(points) - self.centre
-        return np.sqrt(np.einsum("ij,ij->i", offset, offset)) - self.radius
+        distance: Array = np.sqrt(np.einsum("ij,ij->i", offset, offset)) - self.radius
+        return distance
 
     def bounds(self) -> tuple[Array, Array]:
         centre = np.asarray(self.centre)
@@ -387,7 +388,8 @@ class Box:
         lower, upper = np.asarray(self.lower), np.asarray(self.upper)
         q = np.abs(_points(points) - 0.5 * (lower + upper)) - 0.5 * (upper - lower)
         outside = np.maximum(q, 0.0)
-        return np.sqrt(np.einsum("ij,ij->i", outside, outside)) + np.minimum(q.max(axis=1), 0.0)
+        distance: Array = np.sqrt(np.einsum("ij,ij->i", outside, outside)) + np.minimum(q.max(axis=1), 0.0)
+        return distance
 
     def bounds(self) -> tuple[Array, Array]:
         return np.array(self.lower), np.array(self.upper)

@@ -62,7 +62,7 @@ class Mesh:
                 f"has shape {self.regions.shape}; expected one number for each of {len(self.cells)} cells",
             )
         if len(self.regions) and not (
-            0 <= self.regions.min() and self.regions.max() < len(self.region_names)
+            self.regions.min() >= 0 and self.regions.max() < len(self.region_names)
         ):
             raise InputError(
                 "mesh.regions", f"names only {len(self.region_names)} regions, but numbers exceed them"
@@ -79,7 +79,7 @@ class Mesh:
     @property
     def dim(self) -> int:
         """Number of coordinates: 3, or 2 for a section."""
-        return self.points.shape[1]
+        return int(self.points.shape[1])
 
     @property
     def n_nodes(self) -> int:
@@ -160,7 +160,8 @@ class Mesh:
             kind = "inverted" if volume[first] < 0 else "degenerate (without volume)"
             raise InputError(
                 "mesh.cells",
-                f"{len(bad)} of {self.n_cells} cells are inverted or degenerate; the first, cell {first} at ({where}) mm,"
+                f"{len(bad)} of {self.n_cells} cells are inverted or degenerate; the first, cell {first} at "
+                f"({where}) mm,"
                 f" is {kind}; order the nodes of each cell positively and remove flat cells",
             )
 
@@ -192,23 +193,24 @@ class Mesh:
                 "mesh.cells", f"{extra} faces are shared by more than two cells; the mesh overlaps itself"
             )
         faces = kernels.face_vertices(self.cells, owner, local)
-        known = _face_codes(faces)
-        named = []
+        alone = faces[neighbour < 0]
+        if self.axisymmetric:  # the axis is no boundary
+            alone = alone[(self.points[alone.astype(np.int64), 0] > 0).any(axis=1)]
+        asked = [*self.facets.values(), alone[: len(alone) if all_named else 0]]
+        near = np.zeros(self.n_nodes, dtype=np.bool_)
+        near[np.concatenate([facets.ravel() for facets in asked])] = True
+        known = _face_codes(faces[near[faces].all(axis=1)])
         for name, facets in self.facets.items():
-            codes = _face_codes(facets)
-            stray = np.flatnonzero(~np.isin(codes, known))
-            if len(stray):
+            stray = int(np.count_nonzero(~np.isin(_face_codes(facets), known)))
+            if stray:
                 raise InputError(
-                    f"mesh.facets[{name}]", f"{len(stray)} of {len(facets)} facets are no face of any cell"
+                    f"mesh.facets[{name}]", f"{stray} of {len(facets)} facets are no face of any cell"
                 )
-            named.append(codes)
         if all_named:
-            boundary = faces[neighbour < 0]
-            if self.axisymmetric:
-                boundary = boundary[(self.points[boundary.astype(np.int64), 0] > 0).any(axis=1)]
-            bare = ~np.isin(_face_codes(boundary), np.concatenate([*named, np.empty(0, dtype=known.dtype)]))
-            if bare.any():
-                raise InputError("mesh.facets", f"{int(bare.sum())} boundary facets carry no name")
+            named = np.concatenate([np.empty((0, self.dim), dtype=np.uint32), *self.facets.values()])
+            bare = int(np.count_nonzero(~np.isin(_face_codes(alone), _face_codes(named))))
+            if bare:
+                raise InputError("mesh.facets", f"{bare} boundary facets carry no name")
 
     def sha256(self) -> str:
         """A fingerprint of everything in the mesh: equal for equal bits."""

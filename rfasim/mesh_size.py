@@ -174,7 +174,8 @@ def _divide(
     if counts.max() << (depth + 2) >= 1 << 20:
         raise InputError(
             "mesh",
-            f"the smallest size {finest:g} m is too fine for a domain of {extent.max():g} m; give a ratio below 50 000",
+            f"the smallest size {finest:g} m is too fine for a domain of {extent.max():g} m; give a ratio "
+            "below 50 000",
         )
     return lower, upper, edges, counts.astype(np.int32)
 

@@ -64,7 +64,8 @@ def build_mesh(
     if tree is None:
         raise InputError(
             "mesh",
-            f"would need more than {MAX_LEAVES:,} octants; give larger sizes (the smallest is {frame.finest:g} m)",
+            f"would need more than {MAX_LEAVES:,} octants; give larger sizes (the smallest is "
+            f"{frame.finest:g} m)",
         )
     fitting = Fitting(frame, surfaces, tree)
     fitting.cut_surfaces()

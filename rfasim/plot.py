@@ -7,6 +7,7 @@ lightness and style as well as in hue.
 from __future__ import annotations
 
 import io
+import itertools
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,10 +25,11 @@ if TYPE_CHECKING:
 
 INK, GRID = "#22303c", "#d9dee3"
 ZONE, TUMOUR, VESSEL, METAL, INSULATION = "#4cc3ff", "#7be495", "#ff8fa3", "#c3c9ce", "#00a08a"
-STYLE = {
+STYLE: dict[Any, Any] = {
     "font.family": "DejaVu Sans", "font.size": 11, "axes.edgecolor": INK, "axes.labelcolor": INK,
     "text.color": INK, "xtick.color": INK, "ytick.color": INK, "axes.spines.top": False,
-    "axes.spines.right": False, "axes.titlelocation": "left", "axes.titlesize": 12, "axes.titleweight": "bold",
+    "axes.spines.right": False, "axes.titlelocation": "left", "axes.titlesize": 12,
+    "axes.titleweight": "bold",
     "axes.linewidth": 0.8, "lines.linewidth": 1.8, "savefig.facecolor": "white",
 }  # fmt: skip
 ISOTHERMS: dict[float, Any] = {50.0: (0, (1.2, 1.2)), 60.0: (0, (5, 1.5)), 100.0: "solid"}
@@ -43,8 +45,8 @@ CRITERION_TEXT = {
 def make_pictures(result: Result, say: Callable[[str], None] = lambda _: None) -> list[Path]:
     """Draw ``section.png``, ``zone3d.png`` and ``history.png`` into the result's folder; their paths.
 
-    ``say`` receives plain sentences for the user, such as why the 3-D picture was drawn in a simpler way. Raises
-    RunError when a picture cannot be written.
+    ``say`` receives plain sentences for the user, such as why the 3-D picture was drawn in a simpler way.
+    Raises RunError when a picture cannot be written.
     """
     from rfasim.zone3d import draw_zone3d
 
@@ -65,7 +67,9 @@ def criterion_text(criterion: str) -> str:
 def zone_volume_text(result: Result) -> str:
     """``5.3 ml`` of the run's end, from its history."""
     volume = result.history.get("zone_volume_ml", np.array([]))
-    return f"{volume[-1]:.3g} ml" if len(volume) else ""
+    if len(volume) == 0:
+        return ""
+    return f"{volume[-1]:.1f} ml" if volume[-1] >= 10 else f"{volume[-1]:.2f} ml"
 
 
 def time_to_show(result: Result) -> int:
@@ -143,7 +147,7 @@ def draw_section(result: Result) -> bytes:
         axes.set(xlim=(left, right), ylim=(bottom, top), aspect="equal", facecolor="#e9ecef")
         axes.set(xlabel="across the needle (mm)", ylabel="along the needle, from its tip (mm)")
         axes.tick_params(color=GRID)
-        title = str(result.meta.get("title") or result.summary.get("case") or "Temperature")
+        title = str(result.meta.get("title") or result.summary.get("case") or "Run").replace("_", " ")
         axes.set_title(f"{title} \N{EN DASH} temperature after {clock(result.times[index])}", pad=10)
         drawing.legend(handles=handles, loc="outside lower left", ncols=3, frameon=False, fontsize=10)
         return png(drawing)
@@ -154,24 +158,44 @@ def _draw_isotherms(axes: Any, mesh: Any, temperature: Floats, hottest: float, b
     from matplotlib.patheffects import withStroke
 
     left, right, bottom, top = box
-    shade = [withStroke(linewidth=2.5, foreground="#00000090")]
-    names = [value for value in ISOTHERMS if float(temperature.min()) < value < hottest]
-    for k, value in enumerate(names):
+    targets: dict[float, Floats] = {}
+    for value in ISOTHERMS:
+        if not float(temperature.min()) < value < hottest:
+            continue
         drawn = axes.tricontour(mesh, temperature, levels=[value], colors="white", linewidths=1.2)
         drawn.set_linestyle(ISOTHERMS[value])
         line = np.concatenate([*drawn.get_paths()[0].to_polygons(closed_only=False), np.zeros((0, 2))])
-        inside = (line[:, 0] > left) & (line[:, 0] < right) & (line[:, 1] > bottom) & (line[:, 1] < top)
-        if not inside.any():
-            continue
-        line = line[inside]
-        height = bottom + (top - bottom) * (0.94 - 0.06 * k)
-        # the point of the line that looks to its name: high and to the right
-        target = line[np.argmax(line @ (0.8, 0.6 - 0.25 * k))]
+        seen = (line[:, 0] > left) & (line[:, 0] < right) & (line[:, 1] > bottom) & (line[:, 1] < top)
+        if seen.any():  # a name hangs on the point that looks to the upper right
+            targets[value] = line[seen][np.argmax(line[seen] @ (0.8, 0.5))]
+    slots = [
+        np.array([right - 0.16 * (right - left), bottom + (top - bottom) * (0.94 - 0.06 * k)])
+        for k in range(3)
+    ]
+    best = min(
+        itertools.permutations(slots, len(targets)),
+        key=lambda chosen: _crossings(list(zip(targets.values(), chosen, strict=True))),
+    )
+    for (value, target), (_, height) in zip(targets.items(), best, strict=True):
         axes.annotate(
-            f"{value:.0f} °C", xy=tuple(target), xytext=(right - 0.02 * (right - left), height), color="white",
-            ha="right", va="center", fontsize=10.5, path_effects=shade, zorder=8,
+            f"{value:.0f} °C", xy=tuple(target), xytext=(right - 0.02 * (right - left), height),
+            color="white",
+            ha="right", va="center", fontsize=10.5, zorder=8,
+            path_effects=[withStroke(linewidth=2.5, foreground="#00000090")],
             arrowprops={"arrowstyle": "-", "color": "white", "lw": 0.7, "shrinkA": 1, "shrinkB": 0},
         )  # fmt: skip
+
+
+def _crossings(lines: list[tuple[Floats, Floats]]) -> int:
+    """How many pairs of these straight lines cross."""
+
+    def side(a: Floats, b: Floats, p: Floats) -> bool:
+        return bool((b[0] - a[0]) * (p[1] - a[1]) > (b[1] - a[1]) * (p[0] - a[0]))
+
+    return sum(
+        side(a, b, c) != side(a, b, d) and side(c, d, a) != side(c, d, b)
+        for (a, b), (c, d) in itertools.combinations(lines, 2)
+    )
 
 
 def _draw_zone(axes: Any, mesh: Any, zone: Floats | None, result: Result) -> list[Any]:
@@ -223,7 +247,9 @@ def draw_history(result: Result) -> bytes:
     import matplotlib
 
     history = result.history
-    time = history.get("time_s", np.zeros(0)) / 60.0
+    time = history.get("time_s", np.zeros(0))
+    unit_of_time, seconds = ("min", 60.0) if len(time) and time[-1] >= 120.0 else ("s", 1.0)
+    time = time / seconds
     rows = (
         ("power_w", "Power", "W", "#d55e00"),
         ("impedance_ohm", "Impedance", "Ω", "#0072b2"),
@@ -250,7 +276,7 @@ def draw_history(result: Result) -> bytes:
             for start in starts:
                 axes.axvline(start, color=INK, linewidth=1.0, linestyle=(0, (4, 2)))
         if len(starts):
-            first = f"roll-off at {clock(60 * starts[0])}" + (
+            first = f"roll-off at {clock(seconds * starts[0])}" + (
                 f" (1 of {len(starts)})" if len(starts) > 1 else ""
             )
             late = starts[0] > 0.7 * time[-1]
@@ -258,7 +284,7 @@ def draw_history(result: Result) -> bytes:
                 first, xy=(starts[0], 1.0), xycoords=("data", "axes fraction"), xytext=(-6 if late else 6, 2),
                 textcoords="offset points", ha="right" if late else "left", va="bottom", fontsize=10,
             )  # fmt: skip
-        panels[-1].set_xlabel("time (min)")
+        panels[-1].set_xlabel(f"time ({unit_of_time})")
         return png(drawing)
 
 

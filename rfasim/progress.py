@@ -13,10 +13,13 @@ LINES = 10  # how many lines a run prints where there is no terminal
 
 
 def clock(seconds: float) -> str:
-    """``seconds`` as people say it: 4.2 s, 45 s, 12 min, 3 min 20 s."""
+    """``seconds`` as people say it: 4.2 s, 45 s, 3 min 20 s, 12 min, 5 h 3 min."""
     if seconds < 9.95:
         tenths = f"{seconds:.1f}".removesuffix(".0")
         return f"{tenths} s"
+    if seconds >= 7200:
+        hours, minutes = divmod(round(seconds / 60), 60)
+        return f"{hours} h {minutes} min" if minutes else f"{hours} h"
     minutes, rest = divmod(round(seconds), 60)
     return f"{rest} s" if minutes == 0 else f"{minutes} min" if rest == 0 else f"{minutes} min {rest} s"
 
@@ -42,7 +45,7 @@ class Progress:
             self.console.is_terminal and not self.console.is_dumb_terminal and not os.environ.get("CI")
         )
         self._began = time.monotonic()
-        self._said = int(LINES * start / duration) if duration > 0 else 0
+        self._said = int(LINES * start / duration) if start > 0 and duration > 0 else -1
         self._bar: Any = None
         self._task: Any = None
 
@@ -72,8 +75,8 @@ class Progress:
             self._bar.update(self._task, completed=frame.time, text=self.line(frame))
             return
         tenths = int(LINES * frame.time / self.duration * (1 + 1e-9)) if self.duration > 0 else LINES
-        if tenths > self._said or (self._said == 0 and frame.time == frame.step):
-            self._said = max(tenths, self._said)
+        if tenths > self._said:
+            self._said = tenths
             share = f"{100.0 * frame.time / self.duration:3.0f} %  " if self.duration > 0 else ""
             self.console.print(share + self.line(frame), highlight=False, soft_wrap=True)
 
@@ -93,8 +96,9 @@ class Progress:
         return "  ".join(parts)
 
     def time_left(self, reached: float) -> float | None:
-        """Wall seconds to the end at the pace so far; None while there is nothing to judge by, and at the end."""
+        """Wall seconds to the end at the pace so far; None at the start (nobody knows) and at the end."""
         spent, done = time.monotonic() - self._began, reached - self.start
-        if spent < 0.5 or done <= 0.0 or reached >= self.duration:
+        # the first steps of a run are far smaller than the rest
+        if spent < 0.5 or done < 0.02 * self.duration or reached >= self.duration:
             return None
         return spent / done * (self.duration - reached)

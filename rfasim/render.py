@@ -1,18 +1,21 @@
-"""Draws surfaces with pyvista: ``python -m rfasim.render SURFACES.npz PICTURE.png``, always a process of its own.
+"""Draws surfaces with pyvista, always a process of its own: ``python -m rfasim.render IN.npz OUT.png``.
 
-VTK may end its process where GL is missing or broken; :mod:`rfasim.zone3d` starts this one and looks at the result.
+VTK may end its process where GL is missing or broken; :mod:`rfasim.zone3d` starts this one and looks at the
+result.
 """
 
 from __future__ import annotations
 
+import importlib
 import sys
+from typing import Any
 
 import numpy as np
 
 
 def render(source: str, target: str) -> None:
-    """Draw each surface ``NAME/points``, ``NAME/triangles``, ``NAME/style`` (r, g, b, opacity) of the npz file."""
-    import pyvista
+    """Draw each surface of the npz file: ``NAME/points``, ``/triangles``, ``/style`` (r, g, b, opacity)."""
+    pyvista: Any = importlib.import_module("pyvista")  # half typed
 
     pyvista.OFF_SCREEN = True
     with np.load(source) as data:

@@ -1,7 +1,8 @@
 """The result folder: written while a run goes on, finished in one move, read back.
 
-While a run goes on everything lies in ``DIR/.partial``; an earlier result in ``DIR`` stays whole until the new one
-is complete on the disk. Then the files are renamed into place, ``summary.json`` last: its presence means finished.
+While a run goes on everything lies in ``DIR/.partial``; an earlier result in ``DIR`` stays whole until the
+new one is complete on the disk. Then the files are renamed into place, ``summary.json`` last: its presence
+means finished.
 
 ==================  =====================================================================================
 ``summary.json``    the numbers, units in the keys; ``status``: complete, partial (stopped by hand) or failed
@@ -15,7 +16,6 @@ is complete on the disk. Then the files are renamed into place, ``summary.json``
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import io
 import json
 import math
@@ -30,6 +30,7 @@ from numpy.typing import NDArray
 
 from rfasim.checkpoint import (
     disk_errors,
+    lock,
     read_checkpoint,
     sync,
     write_atomically,
@@ -37,6 +38,7 @@ from rfasim.checkpoint import (
     write_checkpoint,
 )
 from rfasim.errors import InputError, RunError
+from rfasim.tables import Columns, read_table, strict_json, write_table
 from rfasim.vtkhdf import read_field, read_mesh, read_times, write_vtkhdf
 
 if TYPE_CHECKING:
@@ -47,16 +49,6 @@ PARTIAL = ".partial"
 PICTURES = ("section.png", "zone3d.png", "history.png")
 _FILES = ("case.yaml", "history.parquet", "probes.parquet", "fields.vtkhdf")
 _STATUS = ("complete", "partial", "failed")
-_ENERGY = (
-    "electrical", "stored", "latent", "perfusion", "vessels", "coolant", "boundary", "metabolic", "imbalance",
-)  # fmt: skip
-_UNITS = {
-    "time_s": "s", "step_s": "s", "power_w": "W", "voltage_v": "V", "current_a": "A", "impedance_ohm": "ohm",
-    "phase_deg": "deg", "max_temperature_c": "degC", "zone_volume_ml": "ml", "rolled_off": "1", "limited_by": "",
-    **{f"{name}_j": "J" for name in _ENERGY},
-}  # fmt: skip
-
-Columns = dict[str, list[Any]]
 
 
 def zone_level(criterion: str, damage: Mapping[str, NDArray[np.float64]]) -> NDArray[np.float64]:
@@ -139,10 +131,11 @@ def load_checkpoint(folder: str | Path) -> Checkpoint | None:
 class ResultWriter:
     """Takes the frames of a run and leaves a result folder; a kill at any moment leaves a run that can go on.
 
-    ``meta`` (plain JSON) goes into ``fields.vtkhdf``; pictures use ``criterion`` (name of the damage criterion of the
-    zone), ``title``, ``electrodes`` (list of ``{"name", "tip", "direction"}``, metres) and ``tissues`` (names for the
-    cell data ``tissue``). ``cell_data``: further values of each cell, (n_cells,). With ``resume`` the frames after that
-    checkpoint are forgotten. Raises RunError when the disk is full or another run is writing into the folder.
+    ``meta`` (plain JSON) goes into ``fields.vtkhdf``; pictures use ``criterion`` (name of the damage
+    criterion of the zone), ``title``, ``electrodes`` (list of ``{"name", "tip", "direction"}``, metres) and
+    ``tissues`` (names for the cell data ``tissue``). ``cell_data``: further values of each cell,
+    (n_cells,). With ``resume`` the frames after that checkpoint are forgotten. Raises RunError when the
+    disk is full or another run is writing into the folder.
 
     >>> with ResultWriter(folder, case_yaml, mesh, meta) as writer:     # doctest: +SKIP
     ...     for frame in frames:
@@ -173,7 +166,7 @@ class ResultWriter:
         self._mesh_sha256 = mesh.sha256()
         with disk_errors(self.folder):
             self.partial.mkdir(parents=True, exist_ok=True)
-            self._lock = _lock(self.partial / "lock")
+            self._lock = lock(self.partial / "lock")
         if resume is not None:
             self._go_on_from(resume)
         keep = {self._spool(i).name for i in range(len(self.output_times))} | {"lock"}
@@ -197,8 +190,8 @@ class ResultWriter:
     def _go_on_from(self, resume: Checkpoint) -> None:
         if resume.mesh_sha256 != self._mesh_sha256:
             raise RunError(
-                f"{self.folder}: the mesh built now is not the one of the checkpoint (another version of rfasim "
-                "or of its libraries?); start the run anew"
+                f"{self.folder}: the mesh built now is not the one of the checkpoint (another version of "
+                "rfasim or of its libraries?); start the run anew"
             )
         self._number = resume.number
         self.history = {name: list(values) for name, values in resume.history.items()}
@@ -248,7 +241,7 @@ class ResultWriter:
         self.output_times.append(float(frame.time))
 
     def checkpoint(self, state: dict[str, Any]) -> None:
-        """Save ``state`` (arrays, numbers, strings) and all frames so far, so that a killed run goes on from here."""
+        """Save ``state`` (arrays, numbers, strings) and all frames so far: a killed run goes on from here."""
         for path in self._unsynced:
             with disk_errors(path):
                 sync(path)
@@ -269,8 +262,8 @@ class ResultWriter:
     def finish(self, summary: Mapping[str, Any], status: str = "complete") -> None:
         """Write the result, then move it into place; ``status`` is complete, partial or failed.
 
-        A partial or failed run keeps its last checkpoint and can still go on from it. Raises RunError when the disk is
-        full; then the folder still holds what it held before.
+        A partial or failed run keeps its last checkpoint and can still go on from it. Raises RunError when
+        the disk is full; then the folder still holds what it held before.
         """
         if status not in _STATUS:
             raise ValueError(f"status is one of {', '.join(_STATUS)}, not {status!r}")
@@ -278,8 +271,8 @@ class ResultWriter:
             self._keep_fields(self._last)  # the state at the end is always kept
         ready = self.partial
         write_bytes(ready / "case.yaml", self.case_yaml.encode())
-        _write_parquet(ready / "history.parquet", self.history)
-        _write_parquet(ready / "probes.parquet", self.probes)
+        write_table(ready / "history.parquet", self.history)
+        write_table(ready / "probes.parquet", self.probes)
         frames = (np.load(self._spool(i)) for i in range(len(self.output_times)))
         write_atomically(
             ready / "fields.vtkhdf",
@@ -287,7 +280,7 @@ class ResultWriter:
                 path, self.mesh, self.cell_data, self.output_times, self.fields, frames, self.meta
             ),
         )
-        text = json.dumps(_json({**summary, "status": status}), indent=2, allow_nan=False)
+        text = json.dumps(strict_json({**summary, "status": status}), indent=2, allow_nan=False)
         write_bytes(ready / "summary.json", text.encode() + b"\n")
         with disk_errors(self.folder):
             # no summary while files of two runs could stand side by side
@@ -300,54 +293,6 @@ class ResultWriter:
         self.close()
         if status == "complete" or self._number == 0:
             shutil.rmtree(self.partial, ignore_errors=True)
-
-
-def _json(value: Any) -> Any:
-    """``value`` as plain JSON: numpy numbers as Python's, and null for what is not a finite number."""
-    if isinstance(value, Mapping):
-        return {str(key): _json(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple, np.ndarray)):
-        return [_json(item) for item in value]
-    if isinstance(value, np.generic):
-        value = value.item()
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    return value
-
-
-def _unit(column: str) -> str:
-    return _UNITS.get(column, "degC" if column.endswith("_c") else "")
-
-
-def _write_parquet(path: Path, columns: Columns) -> None:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    fields, arrays = [], []
-    for name, values in columns.items():
-        arrays.append(pa.array(values))
-        fields.append(pa.field(name, arrays[-1].type, metadata={"unit": _unit(name)}))
-    units = json.dumps({name: _unit(name) for name in columns})
-    table = pa.Table.from_arrays(arrays, schema=pa.schema(fields, metadata={"units": units}))
-    write_atomically(path, lambda temporary: pq.write_table(table, temporary))
-
-
-def _lock(path: Path) -> Any:
-    """An open file that no other process can lock as long as this one lives; None where files cannot be locked."""
-    try:
-        import fcntl
-    except ImportError:  # Windows
-        return None
-    file = path.open("w")
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        file.close()
-        raise RunError(f"another run is writing into {path.parents[1]}; choose another folder") from None
-    except OSError:  # a file system without locks
-        file.close()
-        return None
-    return file
 
 
 @dataclass(frozen=True, eq=False)
@@ -373,7 +318,7 @@ class Result:
 
     @classmethod
     def read(cls, folder: str | Path) -> Result:
-        """Read ``folder``; raises InputError when it holds no finished result or one of its files is damaged."""
+        """Read ``folder``; raises InputError when it holds no finished result or a damaged file."""
         folder = Path(folder)
         if not (folder / "summary.json").is_file():
             if (folder / PARTIAL).is_dir():
@@ -389,9 +334,9 @@ class Result:
         with _damaged(folder / "case.yaml"):
             case_yaml = (folder / "case.yaml").read_text(encoding="utf-8")
         with _damaged(folder / "history.parquet"):
-            history, units = _read_parquet(folder / "history.parquet")
+            history, units = read_table(folder / "history.parquet")
         with _damaged(folder / "probes.parquet"):
-            probes, _ = _read_parquet(folder / "probes.parquet")
+            probes, _ = read_table(folder / "probes.parquet")
         with _damaged(folder / "fields.vtkhdf"):
             mesh, cell_data, meta = read_mesh(folder / "fields.vtkhdf")
             times, names = read_times(folder / "fields.vtkhdf")
@@ -418,11 +363,3 @@ def _damaged(path: Path) -> Iterator[None]:
         raise InputError(
             str(path), f"cannot be read ({reason}); the file is damaged, run the case again"
         ) from None
-
-
-def _read_parquet(path: Path) -> tuple[dict[str, NDArray[Any]], dict[str, str]]:
-    import pyarrow.parquet as pq
-
-    table = pq.read_table(path)
-    columns = {name: table[name].to_numpy() for name in table.column_names}
-    return columns, json.loads((table.schema.metadata or {}).get(b"units", b"{}"))

@@ -20,11 +20,11 @@ VESSEL_WORDS = ("vessel", "vein", "portal", "artery", "blood", "lumen", "vena")
 
 @dataclass(frozen=True)
 class Section:
-    """A triangulated plane. Points in mm from the tip: first across the needle, second along it, towards the handle.
+    """A triangulated plane; points in mm from the tip: across the needle, and along it towards the handle.
 
-    ``sample`` takes nodal values to the section's points. ``device`` and ``insulation`` are lines (n, 2) in mm,
-    ``metal`` the triangles inside a meshed electrode; ``parts`` holds a field for tumour and vessels each, positive
-    inside.
+    ``sample`` takes nodal values to the section's points. ``device`` and ``insulation`` are lines (n, 2) in
+    mm, ``metal`` the triangles inside a meshed electrode; ``parts`` holds a field for tumour and vessels
+    each, positive inside.
     """
 
     points: Floats
@@ -56,10 +56,10 @@ def parts_of_cells(result: Result) -> dict[str, NDArray[np.bool_]]:
 
 
 def inside_field(mesh: Mesh, chosen: NDArray[np.bool_]) -> Floats:
-    """A nodal field (n_nodes,) that is positive inside the ``chosen`` cells and zero on their smoothed surface.
+    """A nodal field (n_nodes,), positive inside the ``chosen`` cells and zero on their smoothed surface.
 
-    The share of the chosen in a node's surroundings, less the share beyond which nodes stand for as much volume as
-    the chosen cells have: an image's voxels do not show as teeth, and thin vessels do not vanish.
+    The share of the chosen in a node's surroundings, less the share beyond which nodes stand for as much
+    volume as the chosen cells have: an image's voxels do not show as teeth, and thin vessels do not vanish.
     """
     volumes = np.abs(mesh.volumes())
     cells, corners = mesh.cells.astype(np.int64).ravel(), mesh.cells.shape[1]
@@ -91,7 +91,7 @@ def electrode_axis(result: Result) -> tuple[Floats, Floats]:
 
 
 def across_direction(result: Result, origin: Floats, axis: Floats) -> Floats:
-    """A unit vector normal to ``axis``, towards the second electrode, tumour or nearest vessel if there is one."""
+    """A unit vector normal to ``axis``, towards the second electrode, else tumour, else nearest vessel."""
     mesh, meta = result.mesh, result.meta.get("electrodes") or []
     candidates = [np.asarray(other["tip"], dtype=np.float64) for other in meta[1:] if "tip" in other]
     parts = parts_of_cells(result)

@@ -390,7 +390,7 @@ class Simulation:
         """
         weight = self.node_volume * (np.abs(T - self.initial_temperature) > WARM)
         total = weight.sum()
-        return float(np.sqrt(weight @ error**2 / total)) if total > 0 else float(np.abs(error).max())
+        return float(np.sqrt(kernels.dot(weight, error**2) / total)) if total > 0 else float(np.abs(error).max())
 
     def _admittance_change(self, T: Array, end: Moment) -> float:
         """Relative change of the admittance from the expected to the reached temperature ``T``, with the field kept
@@ -477,7 +477,7 @@ class Simulation:
                 power = (1 - part) * now.sources[k].sum() + part * end.sources[k].sum()
                 r0, r1 = now.reactions[k], end.reactions[k]
                 if r0 is not None and r1 is not None:
-                    power -= (1 - part) * (r0 @ T) + part * (r1 @ T)
+                    power -= (1 - part) * kernels.dot(r0, T) + part * kernels.dot(r1, T)
                 gain = term.ledger in ("electrical", "metabolic")
                 book[term.ledger] += h * weight * (power if gain else -power)
             beyond = (1 - part) * now.beyond + part * end.beyond
@@ -495,7 +495,7 @@ class Simulation:
         lost = self.boiling.water_lost(step.temperatures[2], s.gone)
         # what is stored is read off the temperatures, so that the imbalance shows what the solvers left over
         H, _ = self.storage.enthalpy(step.temperatures[2], s.gone)
-        latent = float(self.storage.latent @ lost) if self.boiling.enabled else 0.0
+        latent = float(kernels.dot(self.storage.latent, lost)) if self.boiling.enabled else 0.0
         book["latent"] = latent
         book["stored"] = float((H - self.initial_enthalpy).sum()) - latent
 

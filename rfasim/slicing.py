@@ -1,7 +1,8 @@
 """Exact cuts through a mesh of simplices: planes, isosurfaces and outlines for pictures.
 
-A nodal field is linear in a simplex, so its zero set is a polygon there: a segment in a triangle, a triangle or a
-quadrilateral in a tetrahedron (marching simplices). Cut points are shared between neighbours, so the pieces join.
+A nodal field is linear in a simplex, so its zero set is a polygon there: a segment in a triangle, a
+triangle or a quadrilateral in a tetrahedron (marching simplices). Cut points are shared between neighbours,
+so the pieces join.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ Indices = NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Cut:
-    """The zero set of a nodal field: point i lies on the mesh edge ``ends[i]``, a fraction ``weights[i]`` along it.
+    """The zero set of a nodal field: point i lies on mesh edge ``ends[i]``, a share ``weights[i]`` along it.
 
     ``pieces`` (n, dim) are segments or triangles of these points, ``parents`` (n,) the simplices they lie in.
     """
@@ -78,9 +79,16 @@ def cut(simplices: NDArray[Any], level: NDArray[Any]) -> Cut:
 
 
 def facing_out(surface: Cut, points: Floats, simplices: NDArray[Any], level: NDArray[Any]) -> Indices:
-    """The triangles of a 3-D cut, each turned so that its normal points to where ``level`` is negative."""
+    """The pieces of a cut, each turned so that its normal points to where ``level`` is negative.
+
+    The normal of a segment is to its right, that of a triangle follows the right-hand rule.
+    """
     corners = surface.values(points)[surface.pieces]
-    normals = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
+    if corners.shape[1] == 2:
+        along = corners[:, 1] - corners[:, 0]
+        normals = np.column_stack([along[:, 1], -along[:, 0]])
+    else:
+        normals = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
     parents = np.asarray(simplices, dtype=np.int64)[surface.parents]
     f = level[parents]
     downhill = np.einsum("ij,ijk->ik", f.mean(axis=1, keepdims=True) - f, points[parents])
@@ -88,20 +96,19 @@ def facing_out(surface: Cut, points: Floats, simplices: NDArray[Any], level: NDA
     return np.where(turned[:, None], surface.pieces[:, ::-1], surface.pieces)
 
 
-def without_slivers(points: Floats, triangles: NDArray[Any], size: float) -> tuple[Floats, Indices]:
-    """Merge points that fall into the same cube of edge ``size``; triangles that lose a corner go."""
+def without_slivers(points: Floats, pieces: NDArray[Any], size: float) -> tuple[Floats, Indices]:
+    """Merge points in the same cube of edge ``size``; segments and triangles that lose a corner go."""
     _, new = np.unique(np.floor(points / size).astype(np.int64), axis=0, return_inverse=True)
-    merged = new.ravel()[triangles]
-    kept = np.all(np.diff(np.sort(merged, axis=1), axis=1) > 0, axis=1)
-    merged = merged[kept]
+    merged = new.ravel()[pieces]
+    merged = merged[np.all(np.diff(np.sort(merged, axis=1), axis=1) > 0, axis=1)]
     _, once = np.unique(np.sort(merged, axis=1), axis=0, return_index=True)
     count = np.bincount(new.ravel())
-    middle = np.stack([np.bincount(new.ravel(), weights=points[:, k]) / count for k in range(3)], axis=1)
-    return middle, merged[np.sort(once)].astype(np.int64)
+    sums = [np.bincount(new.ravel(), weights=column) for column in points.T]
+    return np.stack(sums, axis=1) / count[:, None], merged[np.sort(once)].astype(np.int64)
 
 
 def chains(segments: NDArray[Any]) -> list[Indices]:
-    """``segments`` (n, 2) joined end to end into lines of point indices; a closed line ends where it starts."""
+    """``segments`` (n, 2) joined into lines of point indices; a closed line ends where it starts."""
     neighbours: dict[int, list[int]] = {}
     for a, b in segments.tolist():
         neighbours.setdefault(a, []).append(b)
@@ -123,7 +130,7 @@ def chains(segments: NDArray[Any]) -> list[Indices]:
 
 
 def revolve(profile: Floats, segments: NDArray[Any], n: int = 96) -> tuple[Floats, Indices]:
-    """The surface that ``segments`` (k, 2) of ``profile`` points (r, z) sweep around the z axis: points, triangles."""
+    """Points and triangles that ``segments`` (k, 2) of ``profile`` (r, z) sweep around the z axis."""
     angle = 2.0 * np.pi * np.arange(n) / n
     r, z = profile[:, 0, None], profile[:, 1, None]
     points = np.stack([r * np.cos(angle), r * np.sin(angle), np.broadcast_to(z, (len(profile), n))], axis=-1)

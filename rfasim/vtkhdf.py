@@ -1,9 +1,9 @@
 """Fields over time in one VTKHDF file, which ParaView and pyvista open with its time steps.
 
 The geometry is stored once; each step only adds its nodal arrays and an offset into them (VTKHDF 2.0, type
-``UnstructuredGrid``, group ``Steps``: https://docs.vtk.org/en/latest/vtk_file_formats/vtkhdf_file_format/). What VTK has
-no place for (named facets, region names, whether the mesh is axisymmetric) stands beside it in the group ``rfasim``,
-so that the mesh comes back whole.
+``UnstructuredGrid``, group ``Steps``: https://docs.vtk.org/en/latest/vtk_file_formats/vtkhdf_file_format/).
+What VTK has no place for (named facets, region names, whether the mesh is axisymmetric) stands beside it in
+the group ``rfasim``, so that the mesh comes back whole.
 """
 
 from __future__ import annotations
@@ -81,8 +81,8 @@ def write_vtkhdf(
 ) -> None:
     """Write ``frames`` (one array ``(len(names), n_nodes)`` for each of ``times``) and the mesh to ``path``.
 
-    Axisymmetric points (r, z) are written as (r, 0, z). One frame is in memory at a time. Raises OSError when the
-    disk is full; the caller writes under a temporary name.
+    Axisymmetric points (r, z) are written as (r, 0, z). One frame is in memory at a time. Raises OSError
+    when the disk is full; the caller writes under a temporary name.
     """
     with _Disk(path) as disk:
         _write(disk, mesh, cell_data, times, names, frames, meta)

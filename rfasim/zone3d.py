@@ -1,6 +1,7 @@
 """The ablation zone in space around the device, by VTK in a child process or else by matplotlib.
 
-VTK ends the process with a segmentation fault where the machine has no GL library, so it never runs in this process.
+VTK ends the process with a segmentation fault where the machine has no GL library, so it never runs in this
+process.
 """
 
 from __future__ import annotations
@@ -28,7 +29,8 @@ if TYPE_CHECKING:
 
 Surface = tuple[Floats, Indices]  # points (n, 3) in mm, triangles (k, 3)
 COLOURS = {
-    "zone": "#4cb8f0", "contact": "#d5dadf", "insulation": "#37424c", "vessels": "#e0576f", "tumour": "#3fae6a",
+    "zone": "#4cb8f0", "contact": "#d5dadf", "insulation": "#37424c", "vessels": "#e0576f",
+    "tumour": "#3fae6a",
 }  # fmt: skip
 OPACITY = {"zone": 0.45, "contact": 1.0, "insulation": 1.0, "vessels": 0.95, "tumour": 0.6}
 LABELS = {"contact": "contact", "insulation": "insulated part", "vessels": "vessels", "tumour": "tumour"}
@@ -37,11 +39,11 @@ PIXELS = (1800, 1800)  # drawn larger than shown, instead of anti-aliasing
 LIBRARIES = (("libEGL.so.1", "vtkEGLRenderWindow"), ("libOSMesa.so.8", "vtkOSOpenGLRenderWindow"),
              ("libOSMesa.so.6", "vtkOSOpenGLRenderWindow"))  # fmt: skip
 INSTALL_GL = "apt-get install libegl1 libgl1-mesa-dri"
-INSTALL_PYVISTA = "pip install 'rfasim[viz]'"
+INSTALL_PYVISTA = "pip install 'pyvista>=0.46,<0.50'"
 
 
 def render_window() -> str | None:
-    """The VTK window class that works here without a screen; '' where VTK needs no help, None where it crashes."""
+    """The VTK window class to use without a screen; '' where VTK needs no help, None where it crashes."""
     if not sys.platform.startswith("linux"):
         return ""
     for library, window in LIBRARIES:
@@ -54,7 +56,7 @@ def render_window() -> str | None:
 
 
 def surfaces_of(result: Result) -> dict[str, Surface]:
-    """The surfaces to draw, by name, in mm: tip of the first electrode at 0, handle up; axisymmetric ones revolved."""
+    """The surfaces to draw, by name, in mm: first electrode's tip at 0, handle up; axisymmetric revolved."""
     mesh = result.mesh
     tip, axis = electrode_axis(result)
     if mesh.axisymmetric:
@@ -72,9 +74,13 @@ def surfaces_of(result: Result) -> dict[str, Surface]:
         edge = cut(cells, level)
         if len(edge.pieces) == 0:
             return np.zeros((0, 3)), edge.pieces
-        pieces = edge.pieces if mesh.axisymmetric else facing_out(edge, points, cells, level)
-        where, triangles = surface(edge.values(points), pieces)
-        return without_slivers(where, triangles, 0.006 * float(np.ptp(where, axis=0).max()))
+        where = edge.values(points)
+        pieces = facing_out(edge, points, cells, level)
+        where, pieces = without_slivers(where, pieces, 0.006 * float(np.ptp(where, axis=0).max()))
+        where, pieces = surface(where, pieces)
+        return (
+            without_slivers(where, pieces, 1e-6) if mesh.axisymmetric else (where, pieces)
+        )  # one point on the axis
 
     found: dict[str, Surface] = {}
     parts = parts_of_cells(result)
@@ -92,7 +98,7 @@ def surfaces_of(result: Result) -> dict[str, Surface]:
 
 
 def box_of(surfaces: dict[str, Surface]) -> NDArray[np.float64]:
-    """What is worth seeing, (2, 3) in mm: zone and contacts with some room, not a shaft's or vessel's whole length."""
+    """What is worth seeing, (2, 3) in mm: zone and contacts with room, not a whole shaft or vessel."""
     core = [surfaces[name][0] for name in ("zone", "contact") if name in surfaces]
     points = np.concatenate(core or [points for points, _ in surfaces.values()])
     low, high = points.min(axis=0), points.max(axis=0)
@@ -119,7 +125,7 @@ def _cropped(surfaces: dict[str, Surface]) -> dict[str, Surface]:
 
 @dataclass(frozen=True)
 class Camera:
-    """A parallel projection: looks at ``centre``, sees ``half`` mm to each side; rows of ``axes`` right, up, to us."""
+    """A parallel projection: ``centre``, ``half`` mm to each side; ``axes``: rows right, up, towards us."""
 
     centre: Floats
     half: float
@@ -199,7 +205,9 @@ def paint(axes: Any, surfaces: dict[str, Surface], camera: Camera) -> None:
         colours.append(np.hstack([shade * to_rgb(COLOURS[name]), alpha]))
     order = np.argsort(np.concatenate(depth))
     axes.add_collection(
-        PolyCollection(np.concatenate(flat)[order], facecolors=np.concatenate(colours)[order], linewidths=0.0)
+        PolyCollection(
+            list(np.concatenate(flat)[order]), facecolors=np.concatenate(colours)[order], linewidths=0.0
+        )
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -11,6 +12,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 
 import rfasim
@@ -18,6 +20,9 @@ from rfasim import cli
 from rfasim.case import Case, case_from_dict, case_yaml, load_case
 from rfasim.electrodes import ALL_DEVICES
 from rfasim.errors import InputError, RunError
+from rfasim.frame import Frame
+from rfasim.progress import Progress
+from rfasim.result import Result
 from rfasim.tissues import LIBRARY
 from rfasim.yaml_io import parse_yaml
 
@@ -186,6 +191,51 @@ def test_a_request_to_terminate_is_a_request_to_stop() -> None:
     with cli._stop_requests() as asked:
         signal.raise_signal(signal.SIGTERM)
         assert asked == [signal.SIGTERM]
+
+
+SHORT = [
+    str(ROOT / "cases" / "problem_a_axisymmetric.yaml"), "--set", "generator.duration=60 s", "--set",
+    "mesh={size: 0.5 mm, rim_size: 0.3 mm}", "--no-pictures",
+]  # fmt: skip
+
+
+def test_an_interrupted_run_is_kept_as_partial_and_goes_on_to_the_same_bits(
+    here: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert cli.main(["run", *SHORT, "--out", "whole", "--quiet"]) == 0
+    assert "Files: whole" in capsys.readouterr().out
+    with monkeypatch.context() as patched:
+        update = Progress.update
+
+        def interrupt(self: Progress, frame: Frame) -> None:
+            update(self, frame)
+            if 10 < frame.time < 20:
+                signal.raise_signal(signal.SIGINT)
+
+        patched.setattr(Progress, "update", interrupt)
+        assert cli.main(["run", *SHORT, "--out", "cut"]) == 130
+    words = shlex.split(capsys.readouterr().err.splitlines()[-1].partition("from there: ")[2])
+    partial = Result.read("cut")
+    assert partial.summary["status"] == "partial"
+    assert 10 < partial.summary["run"]["simulated_s"] < 25
+    # the message says how to go on
+    assert words[-1] == "--resume"
+    assert cli.main([*words[1:], "--no-pictures", "--quiet"]) == 0
+    whole, resumed = Result.read("whole"), Result.read("cut")
+    assert resumed.summary["status"] == "complete"
+    for name, values in whole.history.items():
+        assert np.array_equal(values, resumed.history[name]), name
+    assert np.array_equal(whole.field("temperature_c"), resumed.field("temperature_c"))
+    assert cli.main(["run", *SHORT, "--out", "whole", "--quiet"]) == 2  # not replaced unasked
+    assert cli.main(["run", *SHORT, "--out", "whole", "--quiet", "--overwrite"]) == 0
+
+
+def test_the_case_in_the_result_folder_is_the_case_that_ran(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main(["run", *SHORT, "--out", "deep/down", "--quiet", "--json"]) == 0
+    summary = json.loads(capsys.readouterr().out)
+    assert summary["case_sha256"] == load_case("deep/down/case.yaml").sha256
 
 
 def test_schema_is_the_schema_of_cases(capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,4 +1,4 @@
-"""The doctor finds what is missing and says how to get it; progress is readable with and without a terminal."""
+"""The doctor names what is missing and how to get it; progress reads well with and without a terminal."""
 
 from __future__ import annotations
 
@@ -133,7 +133,16 @@ def test_more_threads_than_cores_is_noticed(monkeypatch):
 
 @pytest.mark.parametrize(
     ("seconds", "text"),
-    [(0.0, "0 s"), (4.25, "4.2 s"), (9.97, "10 s"), (45.0, "45 s"), (59.7, "1 min"), (720.0, "12 min"), (200.2, "3 min 20 s")],
+    [
+        (0.0, "0 s"),
+        (4.25, "4.2 s"),
+        (9.97, "10 s"),
+        (45.0, "45 s"),
+        (59.7, "1 min"),
+        (720.0, "12 min"),
+        (200.2, "3 min 20 s"),
+        (18170.0, "5 h 3 min"),
+    ],
 )
 def test_times_read_as_people_say_them(seconds, text):
     assert clock(seconds) == text
@@ -152,7 +161,13 @@ def test_without_a_terminal_a_line_is_printed_every_tenth():
     lines = text.splitlines()
     assert [int(line.split("%")[0]) for line in lines] == [1, 10, 20, 30, 40, 50, 60, 70, 80, 90, 100]
     assert not re.search(r"[\x00-\x09\x0b-\x1f\x7f]", text)
-    assert lines[5].split("  ")[-5:] == [" 6 min of 12 min".strip(), "30.0 W", "79 ohm", lines[5].split("  ")[-2], "zone 2.50 ml"]
+    assert lines[5].split("  ")[-5:] == [
+        " 6 min of 12 min".strip(),
+        "30.0 W",
+        "79 ohm",
+        lines[5].split("  ")[-2],
+        "zone 2.50 ml",
+    ]
     assert len(run_progress(Console(file=io.StringIO(), width=80), n_steps=3).splitlines()) == 3
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 
@@ -108,7 +110,7 @@ def test_a_union_of_tubes_is_the_smallest_of_their_distances() -> None:
     tubes = [Tube(ARC @ np.linalg.qr(np.random.default_rng(k).normal(size=(3, 3)))[0], 0.1) for k in range(6)]
     expected = np.min([tube.distance(points) for tube in tubes], axis=0)
     assert np.array_equal(Union(tubes).distance(points), expected)
-    dense = np.concatenate([np.linspace(a, b, 400) for a, b in zip(ARC[:-1], ARC[1:], strict=True)])
+    dense = np.concatenate([np.linspace(a, b, 400) for a, b in itertools.pairwise(ARC)])
     near = np.sqrt(((points[:200, None] - dense[None]) ** 2).sum(axis=2)).min(axis=1) - 0.1
     assert Tube(ARC, 0.1).distance(points[:200]) == pytest.approx(near, abs=2e-5)
 

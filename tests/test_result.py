@@ -158,8 +158,10 @@ def test_the_last_state_is_kept_even_when_it_is_no_output_time(tmp_path, mesh):
 def test_a_checkpoint_returns_the_same_bits(tmp_path, mesh):
     rng = np.random.default_rng(1)
     state = {
-        "temperature": rng.standard_normal(100), "potential": rng.standard_normal(5) + 1j, "cells": np.arange(4, dtype="u4"),
-        "time": 0.1 + 0.2, "tiny": 5e-324, "infinite": float("inf"), "phase": "heating", "count": 3, "none": None,
+        "temperature": rng.standard_normal(100), "potential": rng.standard_normal(5) + 1j,
+        "cells": np.arange(4, dtype="u4"),
+        "time": 0.1 + 0.2, "tiny": 5e-324, "infinite": float("inf"), "phase": "heating", "count": 3,
+        "none": None,
         "memory": {"power": 0.1, "stops": [1.5, 2.5]}, "scalar": np.float64(0.3),
     }  # fmt: skip
     run = list(frames(mesh))
@@ -272,9 +274,8 @@ def test_an_earlier_result_stays_whole_until_the_new_one_is_ready(tmp_path, mesh
 
 def test_two_runs_cannot_write_into_one_folder(tmp_path, mesh):
     pytest.importorskip("fcntl")
-    with ResultWriter(tmp_path, CASE, mesh, META):
-        with pytest.raises(RunError, match="another run is writing"):
-            ResultWriter(tmp_path, CASE, mesh, META)
+    with ResultWriter(tmp_path, CASE, mesh, META), pytest.raises(RunError, match="another run is writing"):
+        ResultWriter(tmp_path, CASE, mesh, META)
     ResultWriter(tmp_path, CASE, mesh, META).close()
 
 
@@ -369,7 +370,7 @@ def test_reading_what_is_no_result_says_so(tmp_path, mesh):
     with pytest.raises(InputError, match=r"there is no summary\.json"):
         Result.read(tmp_path)
     result = write(tmp_path, mesh, list(frames(mesh)))
-    with pytest.raises(InputError, match="there is no field 'pressure'; there are .*temperature_c"):
+    with pytest.raises(InputError, match=r"there is no field 'pressure'; there are .*temperature_c"):
         result.field("pressure")
     for name in ("fields.vtkhdf", "history.parquet", "summary.json"):
         data = (tmp_path / name).read_bytes()

@@ -249,12 +249,24 @@ def cell_mean(cells: Any, region: Any, table: Any, out: Any) -> None:
 
 
 @kernel
-def add_secants(x: Any, T: Any, conductance: Any, lower: Any, upper: Any, out: Any) -> None:
-    """``out += conductance (x_i - x_j) / (T_i - T_j)`` on each edge; equal temperatures count as parallel to ``x``."""
-    for e in range(np.uint64(out.shape[0])):
+def add_moving(moving: Any, conductance: Any, lower: Any, upper: Any, edges: Any, diagonal: Any) -> None:
+    """Add the part of a carrier's matrix that moves with T: edges between two ``moving`` nodes, and the diagonal of a
+    moving node for its edges to others."""
+    for e in range(np.uint64(edges.shape[0])):
         i, j = lower[e], upper[e]
-        dx = x[i] - x[j]
-        if dx != 0.0:
-            out[e] += conductance[e] * (dx / (T[i] - T[j]))
-        elif 0.0 < x[i] < 1.0:
-            out[e] += conductance[e]
+        if moving[i] and moving[j]:
+            edges[e] += conductance[e]
+        elif moving[i]:
+            diagonal[i] += conductance[e]
+        elif moving[j]:
+            diagonal[j] += conductance[e]
+
+
+@kernel
+def dot(a: Any, b: Any) -> Any:
+    """Plain (unconjugated) product sum. numpy's goes to BLAS, whose threads cost more than the sum on a busy machine
+    and whose result may depend on how many they are."""
+    total = 0.0 * (a[0] * b[0])
+    for i in range(np.uint64(a.shape[0])):
+        total += a[i] * b[i]
+    return total

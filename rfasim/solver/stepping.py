@@ -63,8 +63,9 @@ class Step:
 class Stepper:
     """Advances nodal temperatures on the free nodes of ``system``; held nodes keep theirs.
 
-    ``carrier``: a quantity ``x(T)`` that never falls with T, and the edge conductances [W] with which it spreads and
-    carries heat (latent heat with water). It enters the matrix by its secant over each edge, which keeps it symmetric.
+    ``carrier``: a quantity ``x(T)`` that rises from 0 to 1 between the kinks, and the edge conductances [W] with which
+    it spreads and carries heat (latent heat with water). What its flow from a node between the kinks does to a node
+    outside is left to the next Newton round: the matrix stays symmetric.
 
     ``storage(T)`` gives enthalpy [J] and its slope [J/K] per node; ``kinks`` are temperatures where the slope jumps.
     ``tolerance`` [K]: to what the stages are solved.
@@ -85,16 +86,17 @@ class Stepper:
                 out -= self.space.multiply(self.carrier[1], x)
         return np.asarray(out)
 
-    def _secant(self, conductance: Array, T: Array) -> Array:
-        """``conductance`` with the carrier's secant over each edge added."""
-        if self.carrier is None:
-            return conductance
-        x = self.carrier[0](T)
-        if not x.any():
-            return conductance
-        out = conductance.copy()
-        kernels.add_secants(x, T, self.carrier[1], self.space.lower, self.space.upper, out)
-        return out
+    def _matrix(self, dh: float, flow: Flow, T: Array, slope: Array) -> None:
+        """Factor the symmetric part of the Newton matrix at ``T``."""
+        edges, diagonal = dh * flow.conductance, slope + dh * flow.reaction
+        if self.carrier is not None:
+            x = self.carrier[0](T)
+            moving = (x > 0.0) & (x < 1.0)
+            if moving.any():
+                # x rises from 0 to 1 between the kinks
+                scale = dh / (self.kinks[-1] - self.kinks[0])
+                kernels.add_moving(moving, scale * self.carrier[1], self.space.lower, self.space.upper, edges, diagonal)
+        self.system.set_matrix(edges, diagonal)
 
     def step(self, storage: Callable[[Array], tuple[Array, Array]], T: Array, H: Array, h: float, start: Flow,
              end: Flow, guess: Array) -> Step:
@@ -126,7 +128,7 @@ class Stepper:
             rate = self.rate(flow, T)
             residual = goal + dh * rate - H
             if factored is None or np.any(np.abs(slope - factored)[free] > 0.01 * factored[free]):
-                self.system.set_matrix(dh * self._secant(flow.conductance, T), slope + dh * flow.reaction)
+                self._matrix(dh, flow, T, slope)
                 factored = slope
                 diagonal = self.system.diagonal
             size = np.abs(residual[free]) / diagonal
