@@ -264,8 +264,8 @@ class Boiling(Record):
     returning_fraction: Fraction = 1.0
     """share of the steam that condenses in place when the tissue cools; the rest has left for good"""
     water_diffusivity: Diffusivity = 3.2e-9
-    """of liquid water towards drying tissue: 8.6e-9 m^2/s in free water at 100 degC (Holz 2000), times 0.37, the
-    ratio of liver (apparent diffusion coefficient 1.1e-9 m^2/s) to free water at 37 degC"""
+    """of liquid water towards drying tissue: 8.6e-9 m^2/s in free water at 100 degC (Holz 2000), times 0.37,
+    the ratio of liver (apparent diffusion coefficient 1.1e-9 m^2/s) to free water at 37 degC"""
 
     @model_validator(mode="after")
     def _in_order(self) -> Self:

@@ -103,8 +103,8 @@ def _improve(fitting: Fitting, cells: Indices) -> None:
     are still bad leave the surfaces a little.
     """
     sine = np.empty(len(cells))
-    for sweep in range(8):
-        relaxed = sweep >= 3
+    for sweep in range(10):
+        relaxed = sweep >= 5
         limit = BAD_SINE if relaxed else POOR_SINE
         if kernels.bad_cells(fitting.points, cells, limit, sine) == 0:
             if relaxed:
