@@ -289,6 +289,10 @@ class MeshOptions(Record):
     """edge length where a contact ends, where the current density is singular"""
     grow: PositiveNumber = 0.8
     """edge length gained per distance from the electrodes"""
+    zone_size: Length = 0.002
+    """largest edge where the zone will lie, so that its outline is smooth"""
+    zone_reach: Distance = 0.015
+    """how far from the contacts that is"""
     max_size: Length = 0.01
     vessel_size: Length | None = None
     """edge length at vessels; a fifth of their diameter when not stated"""

@@ -5,6 +5,7 @@ The only place that knows both the words of a case and the names on a mesh.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -159,7 +160,7 @@ def _mesh_of(case: Case, base: Path | None) -> Mesh:
         surfaces,
         grow=options.grow,
         max_size=options.max_size,
-        extra_size=_vessel_sizes(case, base),
+        extra_size=_extra_sizes(case, base),
         axisymmetric=case.domain.axisymmetric,
     )
 
@@ -170,20 +171,29 @@ def shape_size(shape: geometry.Shape) -> float:
     return float(np.min(np.asarray(upper) - np.asarray(lower)))
 
 
-def _vessel_sizes(case: Case, base: Path | None):  # type: ignore[no-untyped-def]
-    """Size field that resolves an anatomy's held vessels near the electrodes; None without anatomy."""
-    if case.anatomy is None or case.mesh.vessel_size is None:
-        return None
-    from rfasim.anatomy import vessel_distance
+def _extra_sizes(case: Case, base: Path | None) -> Callable[[Array], Array]:
+    """Size field beyond the surfaces': the region the zone will grow into, and an anatomy's held vessels near it."""
+    options = case.mesh
+    parts = [(device.shape(), contact.extent) for device in case.electrodes for contact in device.contacts()]
+    vessels = None
+    if case.anatomy is not None and options.vessel_size is not None:
+        from rfasim.anatomy import vessel_distance
 
-    distance = vessel_distance(case.anatomy, base, case)
-    size, grow = case.mesh.vessel_size, case.mesh.grow
-    centre = np.array(case.domain_centre)
+        vessels = vessel_distance(case.anatomy, base, case)
 
     def sizes(points: Array) -> Array:
-        # vessels far from the needle cannot matter: let them go coarse with distance from it
-        far = np.maximum(np.linalg.norm(points - centre, axis=1) - 0.03, 0.0)
-        return np.asarray(size + grow * np.maximum(distance(points), far))
+        near = np.full(len(points), np.inf)
+        for shape, extent in parts:
+            distance = shape.distance(points)
+            if extent is not None:
+                distance = np.maximum(distance, extent.distance(points))
+            near = np.minimum(near, distance)
+        beyond = np.maximum(near - options.zone_reach, 0.0)
+        out = options.zone_size + options.grow * beyond
+        if vessels is not None and options.vessel_size is not None:
+            # vessels far from the contacts cannot matter: let them go coarse
+            out = np.minimum(out, options.vessel_size + options.grow * np.maximum(vessels(points), beyond))
+        return np.asarray(out)
 
     return sizes
 

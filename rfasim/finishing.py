@@ -15,7 +15,7 @@ from rfasim.mesh import Indices, Mesh, curve_keys
 Array: TypeAlias = NDArray[np.float64]
 
 POOR_SINE = 0.3  # cells with an angle below 17.5 or above 162.5 degrees are improved
-BAD_SINE = 0.26  # below 10 or above 170 degrees: such cells may even leave a surface
+BAD_SINE = 0.23  # below 13 or above 167 degrees: the vertices of such cells may even leave a surface
 
 
 def finished_mesh(fitting: Fitting, background: str, balance: bool) -> Mesh:

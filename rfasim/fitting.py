@@ -159,8 +159,9 @@ class Fitting:
             way = np.abs(value)
             for _ in range(50):
                 spoiled = np.zeros(len(self.points), dtype=np.bool_)
-                n = kernels.find_spoiled(self.points, self.cells, ring, active, way, SPOILED_SINE, spoiled)
-                if n == 0:
+                if not kernels.find_spoiled(
+                    self.points, self.cells, ring, active, way, SPOILED_SINE, spoiled
+                ):
                     break
                 back = np.flatnonzero(spoiled)
                 self.points[back] = old[where[back]]
@@ -188,17 +189,26 @@ class Fitting:
                 off = np.abs(self.value_of(j, start[has])) > 0.15 * length[has]
                 common[has[off]] &= ~BIT[j]
         new, fits = self.project(start, walls, common | same, 0.25 * length)
-        start[fits] = new[fits]
         first_new = len(self.points)
         rank = np.empty(len(edges), dtype=np.int64)
         rank[np.argsort(-length, kind="stable")] = np.arange(len(edges))
-        self.cells, self.origin, self.owner, _ = kernels.split_edges(
+        self.cells, self.origin, self.owner, pieces = kernels.split_edges(
             self.cells, self.origin, self.owner, chosen, edges, rank, first_new
         )
-        self.points = np.concatenate([self.points, start])
+        # where surfaces meet at a small angle, points slid onto their crossing can fall together: put those back
+        moved = np.concatenate([np.zeros(first_new, dtype=np.bool_), fits])
+        way = np.concatenate([np.zeros(first_new), np.sqrt(((new - start) ** 2).sum(axis=1))])
+        self.points = np.concatenate([self.points, np.where(fits[:, None], new, start)])
+        for _ in range(20):
+            spoiled = np.zeros(len(self.points), dtype=np.bool_)
+            if not kernels.find_spoiled(self.points, self.cells, pieces, moved, way, SPOILED_SINE, spoiled):
+                break
+            back = np.flatnonzero(spoiled)
+            self.points[back] = start[back - first_new]
+            moved[back] = False
         self.walls = np.concatenate([self.walls, walls])
         self.touch = np.concatenate([self.touch, (self.touch[a] & self.touch[b]) | same])
-        self.on = np.concatenate([self.on, np.where(fits, common | same, np.uint64(0))])
+        self.on = np.concatenate([self.on, np.where(moved[first_new:], common | same, np.uint64(0))])
         return np.concatenate([value, np.zeros(len(edges))])
 
     def gradients(self, k: int, points: Array, value: Array, step: float, free: Array) -> Array:

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from rfasim.checkpoint import write_bytes
 from rfasim.progress import clock
 from rfasim.section import Section, section_of
-from rfasim.slicing import Floats
+from rfasim.slicing import Floats, off_the_device
 
 if TYPE_CHECKING:
     from rfasim.result import Result
@@ -140,9 +140,10 @@ def draw_section(result: Result) -> bytes:
         bar.set_ticks([t for t in (37, 50, 60, 70, 80, 90, 100, 110, 120) if t <= levels[-1]])
         bar.set_label("temperature (°C)")
         bar.outline.set_visible(False)
-        handles = _draw_zone(axes, mesh, zone, result)
+        device = np.concatenate([*section.device, np.zeros((0, 2))])
+        handles = _draw_zone(axes, mesh, zone, result, device)
         handles += _draw_parts(axes, mesh, section, near)
-        _draw_isotherms(axes, mesh, temperature, float(seen.max()), box)
+        _draw_isotherms(axes, mesh, temperature, float(seen.max()), box, device)
         handles += _draw_device(axes, section)
         axes.set(xlim=(left, right), ylim=(bottom, top), aspect="equal", facecolor="#e9ecef")
         axes.set(xlabel="across the needle (mm)", ylabel="along the needle, from its tip (mm)")
@@ -153,7 +154,22 @@ def draw_section(result: Result) -> bytes:
         return png(drawing)
 
 
-def _draw_isotherms(axes: Any, mesh: Any, temperature: Floats, hottest: float, box: Box) -> None:
+def _draw_level(
+    axes: Any, mesh: Any, values: Floats, level: float, device: Floats, style: dict[str, Any]
+) -> list[Floats]:
+    """Draw where ``values`` are ``level``, but for the rim of a cooled contact; the lines drawn."""
+    found = axes.tricontour(mesh, values, levels=[level])
+    lines = [np.asarray(line) for line in found.get_paths()[0].to_polygons(closed_only=False)]
+    found.remove()
+    lines = [line for line, away in zip(lines, off_the_device(lines, device), strict=True) if away]
+    for line in lines:
+        axes.plot(*line.T, solid_joinstyle="round", **style)
+    return lines
+
+
+def _draw_isotherms(
+    axes: Any, mesh: Any, temperature: Floats, hottest: float, box: Box, device: Floats
+) -> None:
     """The 50, 60 and 100 °C lines, each named at the right edge with a thin line to it."""
     from matplotlib.patheffects import withStroke
 
@@ -162,9 +178,8 @@ def _draw_isotherms(axes: Any, mesh: Any, temperature: Floats, hottest: float, b
     for value in ISOTHERMS:
         if not float(temperature.min()) < value < hottest:
             continue
-        drawn = axes.tricontour(mesh, temperature, levels=[value], colors="white", linewidths=1.2)
-        drawn.set_linestyle(ISOTHERMS[value])
-        line = np.concatenate([*drawn.get_paths()[0].to_polygons(closed_only=False), np.zeros((0, 2))])
+        style = {"color": "white", "linewidth": 1.2, "linestyle": ISOTHERMS[value]}
+        line = np.concatenate([*_draw_level(axes, mesh, temperature, value, device, style), np.zeros((0, 2))])
         seen = (line[:, 0] > left) & (line[:, 0] < right) & (line[:, 1] > bottom) & (line[:, 1] < top)
         if seen.any():  # a name hangs on the point that looks to the upper right
             targets[value] = line[seen][np.argmax(line[seen] @ (0.8, 0.5))]
@@ -198,13 +213,13 @@ def _crossings(lines: list[tuple[Floats, Floats]]) -> int:
     )
 
 
-def _draw_zone(axes: Any, mesh: Any, zone: Floats | None, result: Result) -> list[Any]:
+def _draw_zone(axes: Any, mesh: Any, zone: Floats | None, result: Result, device: Floats) -> list[Any]:
     from matplotlib.patches import Patch
 
     if zone is None or not zone.max() >= 0.0:
         return []
     axes.tricontourf(mesh, zone, levels=[0.0, np.inf], colors=["white"], alpha=0.15)
-    axes.tricontour(mesh, zone, levels=[0.0], colors=ZONE, linewidths=2.6)
+    _draw_level(axes, mesh, zone, 0.0, device, {"color": ZONE, "linewidth": 2.6})
     text = f"zone at the end, {zone_volume_text(result)}: {criterion_text(result.meta['criterion'])}"
     return [Patch(facecolor="#fbe9e2", edgecolor=ZONE, linewidth=2.2, label=text)]
 

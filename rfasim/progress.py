@@ -46,6 +46,7 @@ class Progress:
         )
         self._began = time.monotonic()
         self._said = int(LINES * start / duration) if start > 0 and duration > 0 else -1
+        self._last: Frame | None = None  # not yet printed
         self._bar: Any = None
         self._task: Any = None
 
@@ -68,17 +69,24 @@ class Progress:
     def __exit__(self, *_: object) -> None:
         if self._bar is not None:
             self._bar.stop()
+        elif self._last is not None:  # a run that ended early, at a roll-off or by hand
+            self._print(self._last)
 
     def update(self, frame: Frame) -> None:
         """Show ``frame``; costs microseconds between refreshes."""
         if self._bar is not None:
             self._bar.update(self._task, completed=frame.time, text=self.line(frame))
             return
+        self._last = frame
         tenths = int(LINES * frame.time / self.duration * (1 + 1e-9)) if self.duration > 0 else LINES
         if tenths > self._said:
             self._said = tenths
-            share = f"{100.0 * frame.time / self.duration:3.0f} %  " if self.duration > 0 else ""
-            self.console.print(share + self.line(frame), highlight=False, soft_wrap=True)
+            self._print(frame)
+
+    def _print(self, frame: Frame) -> None:
+        share = f"{100.0 * frame.time / self.duration:3.0f} %  " if self.duration > 0 else ""
+        self.console.print(share + self.line(frame), highlight=False, soft_wrap=True)
+        self._last = None
 
     def line(self, frame: Frame) -> str:
         """``frame`` in one line of plain text."""

@@ -107,6 +107,35 @@ def without_slivers(points: Floats, pieces: NDArray[Any], size: float) -> tuple[
     return np.stack(sums, axis=1) / count[:, None], merged[np.sort(once)].astype(np.int64)
 
 
+def off_the_device(lines: list[Floats], device: Floats, distance: float = 1.0) -> NDArray[np.bool_]:
+    """Which ``lines`` (each (n, dim)) are not just the rim of the ``device`` points, all within ``distance``.
+
+    A cooled contact has a thin skin of cold tissue, whose border tells nothing. Where all lines hug the device
+    (early in a run) all count.
+    """
+    from scipy.spatial import cKDTree
+
+    if len(device) == 0:
+        return np.ones(len(lines), dtype=np.bool_)
+    tree = cKDTree(device)
+    away = np.array(
+        [len(line) > 0 and tree.query(line)[0].max() > distance for line in lines], dtype=np.bool_
+    )
+    return away if away.any() else ~away
+
+
+def connected(pieces: NDArray[Any], n_points: int) -> Indices:
+    """A number for each of ``pieces`` (n, k), equal where they hang together by common points."""
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
+    first = np.repeat(pieces[:, :1], pieces.shape[1] - 1, axis=1).ravel()
+    ones = np.ones(len(first), dtype=np.int8)
+    graph = coo_array((ones, (first, pieces[:, 1:].ravel())), shape=(n_points, n_points))
+    labels = connected_components(graph, directed=False)[1]
+    return np.asarray(labels[pieces[:, 0]], dtype=np.int64)
+
+
 def chains(segments: NDArray[Any]) -> list[Indices]:
     """``segments`` (n, 2) joined into lines of point indices; a closed line ends where it starts."""
     neighbours: dict[int, list[int]] = {}

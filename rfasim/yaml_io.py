@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import itertools
 import os
+import re
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -105,6 +106,8 @@ class _Plain:
         elif isinstance(data, list):
             for index, value in enumerate(data):
                 self.check(value, f"{path}[{index}]", depth + 1)
+        elif isinstance(data, str) and any("\ud800" <= character <= "\udfff" for character in data):
+            raise InputError(path or self.source, "holds half a character (a lone surrogate); write it out")
         elif data is not None and not isinstance(data, (str, int, float, bool)):
             kind = type(data).__name__.lower()
             raise InputError(
@@ -117,19 +120,26 @@ def dump_yaml(data: Any) -> str:
     """Plain data as YAML, keys in their own order, lists of plain values on one line."""
     from ruamel.yaml import YAML
     from ruamel.yaml.comments import CommentedSeq
+    from ruamel.yaml.scalarstring import DoubleQuotedScalarString
+
+    def word(key: Any) -> Any:
+        plain = not isinstance(key, str) or re.fullmatch(r"\w[\w .-]*", key)
+        return key if plain else DoubleQuotedScalarString(key)
 
     def styled(value: Any) -> Any:
         if isinstance(value, dict):
-            return {key: styled(item) for key, item in value.items()}
+            return {word(key): styled(item) for key, item in value.items()}
         if isinstance(value, (list, tuple)):
             items = CommentedSeq([styled(item) for item in value])
             if not any(isinstance(item, dict) for item in value):
                 items.fa.set_flow_style()
             return items
+        if isinstance(value, str) and not value.isprintable():
+            return DoubleQuotedScalarString(value)  # escapes what YAML would fold or refuse
         return value
 
     yaml = YAML(typ="rt", pure=True)
-    yaml.width, yaml.allow_unicode = 110, True
+    yaml.width, yaml.allow_unicode = 1_000_000, True  # folding would lose spaces beside escapes
     yaml.representer.add_representer(
         type(None), lambda representer, _: representer.represent_scalar("tag:yaml.org,2002:null", "null")
     )

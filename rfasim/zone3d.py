@@ -22,7 +22,16 @@ from numpy.typing import NDArray
 
 from rfasim.plot import INK, STYLE, criterion_text, figure, png, zone_volume_text
 from rfasim.section import across_direction, device_facets, electrode_axis, inside_field, parts_of_cells
-from rfasim.slicing import Floats, Indices, cut, facing_out, revolve, without_slivers
+from rfasim.slicing import (
+    Floats,
+    Indices,
+    connected,
+    cut,
+    facing_out,
+    off_the_device,
+    revolve,
+    without_slivers,
+)
 
 if TYPE_CHECKING:
     from rfasim.result import Result
@@ -70,17 +79,22 @@ def surfaces_of(result: Result) -> dict[str, Surface]:
         where, pieces = where[used], new.reshape(pieces.shape).astype(np.int64)
         return revolve(where, pieces) if mesh.axisymmetric else (where, pieces)
 
+    contact = points[np.unique(device_facets(result, ".contact"))]
+
     def level_surface(cells: NDArray[Any], level: Floats) -> Surface:
         edge = cut(cells, level)
         if len(edge.pieces) == 0:
             return np.zeros((0, 3)), edge.pieces
         where = edge.values(points)
         pieces = facing_out(edge, points, cells, level)
+        body = connected(pieces, len(where))
+        bodies = np.unique(body)
+        shown = off_the_device([where[np.unique(pieces[body == k])] for k in bodies], contact)
+        pieces = pieces[np.isin(body, bodies[shown])]
         where, pieces = without_slivers(where, pieces, 0.006 * float(np.ptp(where, axis=0).max()))
         where, pieces = surface(where, pieces)
-        return (
-            without_slivers(where, pieces, 1e-6) if mesh.axisymmetric else (where, pieces)
-        )  # one point on the axis
+        # what was swept around the axis meets itself there
+        return without_slivers(where, pieces, 1e-6) if mesh.axisymmetric else (where, pieces)
 
     found: dict[str, Surface] = {}
     parts = parts_of_cells(result)

@@ -17,7 +17,7 @@ import rfasim
 from rfasim.case import Case, case_from_dict, case_schema, case_yaml, load_case, rebased, write_case
 from rfasim.errors import InputError
 from rfasim.quantities import text
-from rfasim.yaml_io import parse_yaml
+from rfasim.yaml_io import dump_yaml, parse_yaml
 
 CASES = Path(__file__).parent.parent / "cases"
 NEEDLE = CASES / "needle.yaml"
@@ -120,6 +120,31 @@ def test_cases_are_frozen() -> None:
 
 lengths = st.floats(0.001, 0.02).map(lambda value: text(value, "m"))
 points = st.lists(st.floats(-0.02, 0.02).map(lambda value: text(value, "m")), min_size=3, max_size=3)
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        "\x85",
+        "a\nb\n",
+        "  two\u2028lines ",
+        "null",
+        "1e3",
+        "0x1F",
+        "a: b # c",
+        "'\"",
+        "\t",
+        "\x00",
+        "ü€😀",
+        "!x",
+        "---",
+    ],
+)
+def test_any_text_survives_writing(written: str) -> None:
+    assert parse_yaml(dump_yaml({"name": written, "list": [written]}), "written") == {
+        "name": written,
+        "list": [written],
+    }
 
 
 @settings(max_examples=50, deadline=None)
@@ -458,6 +483,7 @@ FILES = [
     (b"? [1]\n: 2", "keys are words"),
     (b"name: " + b"9" * 5000, "holds a value that cannot be read"),
     (b"a: &a [*a]", "nested more than 40 levels"),
+    (b'name: "\\ud800"', "name: holds half a character"),
     (b"[" * 5000, "nested more than 40 levels"),
     (b"- " * 5000, "nested more than 40 levels"),
     (LAUGHS.encode(), "holds more than 100000 values"),

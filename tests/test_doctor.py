@@ -171,6 +171,15 @@ def test_without_a_terminal_a_line_is_printed_every_tenth():
     assert len(run_progress(Console(file=io.StringIO(), width=80), n_steps=3).splitlines()) == 3
 
 
+def test_a_run_that_ends_early_says_where():
+    console = Console(file=io.StringIO(), width=80)
+    run = list(frames(needle_mesh_axisymmetric(n=4), n_steps=100, end=720.0))
+    with Progress(duration=720.0, console=console) as progress:
+        for frame in run[:37]:
+            progress.update(frame)
+    assert [int(line.split("%")[0]) for line in console.file.getvalue().splitlines()] == [1, 10, 20, 30, 37]
+
+
 def test_in_ci_no_control_characters_are_printed(monkeypatch):
     monkeypatch.setenv("CI", "true")
     text = run_progress(Console(file=io.StringIO(), force_terminal=True, color_system=None, width=80))

@@ -29,7 +29,7 @@ from rfasim import plot, zone3d
 from rfasim.mesh import Mesh
 from rfasim.result import Result, ResultWriter
 from rfasim.section import electrode_axis, inside_field, parts_of_cells, section_of
-from rfasim.slicing import chains, cut, facing_out, revolve, without_slivers
+from rfasim.slicing import chains, connected, cut, facing_out, off_the_device, revolve, without_slivers
 
 
 def write(folder: Path, mesh: Mesh, scale: float = 1.0, meta: dict = META, end: float = 720.0) -> Result:
@@ -134,6 +134,20 @@ def test_the_surface_of_a_ball_is_round_closed_and_faces_out():
     merged, fewer = without_slivers(where, triangles, 0.04)
     assert len(fewer) < 0.5 * len(triangles)
     assert np.linalg.det(merged[fewer] - 0.5).sum() / 6 == pytest.approx(volume, rel=0.02)
+
+
+def test_a_line_along_the_device_is_left_out_unless_there_is_no_other():
+    device = np.column_stack([np.zeros(50), np.linspace(0.0, 30.0, 50)])
+    skin, zone = device + [0.3, 0.0], device + [[0.5], [9.0]] * 25 * np.array([1.0, 0.0])
+    assert off_the_device([skin, zone], device).tolist() == [False, True]
+    assert off_the_device([skin], device).tolist() == [True]
+    assert off_the_device([skin, zone], np.zeros((0, 2))).tolist() == [True, True]
+
+
+def test_bodies_are_told_apart():
+    triangles = np.array([[0, 1, 2], [5, 6, 7], [2, 3, 4]])
+    first, second, third = connected(triangles, 8)
+    assert first == third != second
 
 
 def test_segments_are_chained_into_open_and_closed_lines():

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import cache
 from typing import Literal
 
 import numpy as np
@@ -47,9 +48,15 @@ def kohlrausch_field(sigma: float, k: float, voltage: float, potential: ArrayLik
 # -------------------------------------------------------------------------------------------------- sphere
 
 
+@cache
+def _leggauss(n: int) -> tuple[Array, Array]:
+    x, w = np.polynomial.legendre.leggauss(n)
+    return x, w
+
+
 def _legendre(low: Array | float, high: Array | float, n: int) -> tuple[Array, Array]:
     """Gauss-Legendre points and weights on intervals ``low``..``high`` (arrays: one row an interval)."""
-    x, w = np.polynomial.legendre.leggauss(n)
+    x, w = _leggauss(n)
     half = 0.5 * (np.asarray(high) - np.asarray(low))[..., None]
     return np.asarray(low)[..., None] + half * (1 + x), half * w
 
@@ -200,7 +207,7 @@ class Annulus:
                 x = np.exp(y)
                 there = left(x) if here is right else right(x)
                 total += float(np.sum(w * there * float(here(np.array(radius)))))
-            out.append(heat * total / wronskian)
+            out.append(-heat * total / wronskian)
         return np.array(out)
 
 
