@@ -285,11 +285,11 @@ class MeshOptions(Record):
 
     size: Length = 0.0003
     """edge length at the electrodes"""
-    rim_size: Length = 0.00006
+    rim_size: Length = 0.000075
     """edge length where a contact ends, where the current density is singular"""
     grow: PositiveNumber = 0.8
     """edge length gained per distance from the electrodes"""
-    zone_size: Length = 0.002
+    zone_size: Length = 0.0025
     """largest edge where the zone will lie, so that its outline is smooth"""
     zone_reach: Distance = 0.015
     """how far from the contacts that is"""

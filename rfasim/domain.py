@@ -24,6 +24,10 @@ if TYPE_CHECKING:
     from rfasim.case import Case
 
 
+# The insulated part of a device carries no current: edges of this share of its diameter keep it round enough.
+REST_SIZE = 0.6
+
+
 @dataclass(frozen=True, eq=False)
 class Domain:
     """A meshed case.
@@ -154,7 +158,10 @@ def _mesh_of(case: Case, base: Path | None) -> Mesh:
             for contact in device.contacts()
         )
         inside = f"{name}.metal" if device.thermal.kind == "metal" else None
-        surfaces.append(Surface(name, device.shape(), options.size, inside=inside, patches=patches))
+        rest = max(options.size, REST_SIZE * device.smallest_feature)
+        surfaces.append(
+            Surface(name, device.shape(), options.size, inside=inside, patches=patches, rest_size=rest)
+        )
     return build_mesh(
         domain_shape(case),
         surfaces,

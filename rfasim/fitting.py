@@ -201,7 +201,8 @@ class Fitting:
         self.points = np.concatenate([self.points, np.where(fits[:, None], new, start)])
         for _ in range(20):
             spoiled = np.zeros(len(self.points), dtype=np.bool_)
-            if not kernels.find_spoiled(self.points, self.cells, pieces, moved, way, SPOILED_SINE, spoiled):
+            n = kernels.find_spoiled(self.points, self.cells, pieces, moved, way, SPOILED_SINE, spoiled)
+            if n == 0:
                 break
             back = np.flatnonzero(spoiled)
             self.points[back] = start[back - first_new]

@@ -108,9 +108,9 @@ def without_slivers(points: Floats, pieces: NDArray[Any], size: float) -> tuple[
 
 
 def off_the_device(lines: list[Floats], device: Floats, distance: float = 1.0) -> NDArray[np.bool_]:
-    """Which ``lines`` (each (n, dim)) are not just the rim of the ``device`` points, all within ``distance``.
+    """Which ``lines`` (each (n, dim)) are more than the rim of the ``device`` points, within ``distance``.
 
-    A cooled contact has a thin skin of cold tissue, whose border tells nothing. Where all lines hug the device
+    A cooled contact has a thin skin of cold tissue, whose border tells nothing. Where all lines hug it
     (early in a run) all count.
     """
     from scipy.spatial import cKDTree
@@ -118,9 +118,8 @@ def off_the_device(lines: list[Floats], device: Floats, distance: float = 1.0) -
     if len(device) == 0:
         return np.ones(len(lines), dtype=np.bool_)
     tree = cKDTree(device)
-    away = np.array(
-        [len(line) > 0 and tree.query(line)[0].max() > distance for line in lines], dtype=np.bool_
-    )
+    reach = [float(np.max(tree.query(line)[0], initial=0.0)) for line in lines]
+    away = np.array(reach, dtype=np.float64) > distance
     return away if away.any() else ~away
 
 

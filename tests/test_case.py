@@ -147,6 +147,20 @@ def test_any_text_survives_writing(written: str) -> None:
     }
 
 
+plain = (
+    st.none() | st.booleans() | st.integers(-(10**9), 10**9) | st.floats(-1e300, 1e300) | st.text(max_size=20)
+)
+nested = st.recursive(
+    plain, lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner, max_size=4)
+)
+
+
+@settings(max_examples=200, deadline=None)
+@given(nested)
+def test_any_plain_data_survives_writing(data: Any) -> None:
+    assert parse_yaml(dump_yaml({"data": data}), "written") == {"data": data}
+
+
 @settings(max_examples=50, deadline=None)
 @given(
     tip=points,

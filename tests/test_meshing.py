@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from rfasim.errors import InputError
-from rfasim.geometry import Ball, Box, Capsule, Cylinder, HalfSpace, Tube
+from rfasim.geometry import Ball, Box, Capsule, Cylinder, HalfSpace, Needle, Tube
 from rfasim.mesh import Mesh
 from rfasim.meshing import Patch, Surface, build_mesh
 
@@ -250,6 +250,33 @@ def test_drawn_devices_and_vessels_are_meshed_without_failure(seed: int) -> None
     gate = (9.0, 167.0) if len(pose.surfaces) == 1 else (5.0, 172.0)
     assert low >= gate[0], f"{low:.1f} degrees"
     assert high <= gate[1], f"{high:.1f} degrees"
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_drawn_sections_are_meshed_without_failure(seed: int) -> None:
+    random = np.random.default_rng([7, seed])
+    radius, contact = random.uniform(0.5e-3, 1.5e-3), random.uniform(5e-3, 40e-3)
+    size = random.uniform(0.1, 0.6) * radius
+    tip = random.uniform(-5e-3, 5e-3)
+    shape = (
+        Capsule((0, 0, tip + radius), (0, 0, 0.3), radius)
+        if seed % 2
+        else Needle((0, 0, tip), (0, 0, 1), radius, 0.3, random.uniform(1.0, 4.0) * radius)
+    )
+    patch = Patch("contact", HalfSpace((0, 0, tip + contact), (0, 0, 1)), random.uniform(0.1, 1.0) * size)
+    tumour = Ball((0, 0, random.uniform(0, 30e-3)), random.uniform(5e-3, 15e-3))
+    domain = Ball((0, 0, 0.01), 0.05) if seed % 3 else Cylinder((0, 0, -0.04), (0, 0, 0.06), 0.05)
+    surfaces = [
+        Surface("tumour", tumour, 1e-3, inside="tumour", rest="rim"),
+        Surface("needle", shape, size, patches=(patch,), rest_size=radius),
+    ]
+    mesh = build_mesh(domain, surfaces, axisymmetric=True)
+    mesh.check(all_named=True)
+    rim = np.intersect1d(mesh.facets["needle.contact"], mesh.facets["needle.insulation"])
+    assert mesh.points[rim] == pytest.approx(np.array([[radius, tip + contact]]), abs=1e-8)
+    low, high = mesh.min_max_dihedral()
+    assert low >= 9.0, f"{low:.1f} degrees"
+    assert high <= 167.0, f"{high:.1f} degrees"
 
 
 NEEDLE = Capsule((0, 0, 0), (0, 0, 2.0), 0.1)

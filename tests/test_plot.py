@@ -138,7 +138,7 @@ def test_the_surface_of_a_ball_is_round_closed_and_faces_out():
 
 def test_a_line_along_the_device_is_left_out_unless_there_is_no_other():
     device = np.column_stack([np.zeros(50), np.linspace(0.0, 30.0, 50)])
-    skin, zone = device + [0.3, 0.0], device + [[0.5], [9.0]] * 25 * np.array([1.0, 0.0])
+    skin, zone = device + np.array([0.3, 0.0]), device + np.array([9.0, 0.0])
     assert off_the_device([skin, zone], device).tolist() == [False, True]
     assert off_the_device([skin], device).tolist() == [True]
     assert off_the_device([skin, zone], np.zeros((0, 2))).tolist() == [True, True]
