@@ -195,7 +195,7 @@ class Fitting:
         self.cells, self.origin, self.owner, pieces = kernels.split_edges(
             self.cells, self.origin, self.owner, chosen, edges, rank, first_new
         )
-        # where surfaces meet at a small angle, points slid onto their crossing can fall together: put those back
+        # where surfaces meet at a small angle, points slid onto their crossing can fall together: undo that
         moved = np.concatenate([np.zeros(first_new, dtype=np.bool_), fits])
         way = np.concatenate([np.zeros(first_new), np.sqrt(((new - start) ** 2).sum(axis=1))])
         self.points = np.concatenate([self.points, np.where(fits[:, None], new, start)])
