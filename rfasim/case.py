@@ -287,7 +287,7 @@ class MeshOptions(Record):
     """edge length at the electrodes"""
     rim_size: Length = 0.000075
     """edge length where a contact ends, where the current density is singular"""
-    grow: PositiveNumber = 0.8
+    grow: PositiveNumber = 0.4
     """edge length gained per distance from the electrodes"""
     zone_size: Length = 0.0025
     """largest edge where the zone will lie, so that its outline is smooth"""
@@ -325,7 +325,7 @@ class SolverOptions(Record):
     """How exact the linear solves are, and how many threads they use."""
 
     potential_tolerance: float = Field(default=1e-5, gt=0, le=0.01)
-    heat_tolerance: float = Field(default=1e-5, gt=0, le=0.01)
+    heat_tolerance: float = Field(default=1e-4, gt=0, le=0.01)
     threads: int = Field(default=1, ge=1, le=1024)
 
 

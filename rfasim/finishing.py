@@ -103,17 +103,19 @@ def _improve(fitting: Fitting, cells: Indices) -> None:
     are still bad leave the surfaces a little.
     """
     sine = np.empty(len(cells))
+    changed = np.arange(len(cells))
     for sweep in range(10):
         relaxed = sweep >= 5
         limit = BAD_SINE if relaxed else POOR_SINE
-        if kernels.bad_cells(fitting.points, cells, limit, sine) == 0:
-            if relaxed:
-                return
-            continue
+        kernels.smallest_sines(fitting.points, cells, changed, sine)
+        poor = np.flatnonzero(sine < limit)
+        if len(poor) == 0:
+            return
         wanted = np.zeros(len(fitting.points), dtype=np.bool_)
-        kernels.mark_vertices(cells, np.flatnonzero(sine < limit), wanted)
+        kernels.mark_vertices(cells, poor, wanted)
         vertices = np.flatnonzero(wanted)
         start, ring, row = kernels.cells_around(cells, wanted)
+        changed = ring
         before, old = np.empty(len(vertices)), fitting.points[vertices]
         kernels.ring_qualities(fitting.points, cells, vertices, start, ring, row, before)
         freedom = _freedom(fitting, vertices, relaxed)

@@ -181,36 +181,39 @@ def face_vertices(cells: Any, owner: Any, local: Any) -> Any:
 
 @kernel
 def hilbert_keys(points: Any, lower: Any, scale: Any, bits: Any, out: Any) -> Any:
-    """Position of each point along a Hilbert curve (J. Skilling, AIP Conf. Proc. 707 (2004) 381)."""
+    """Position of each point along a Hilbert curve (J. Skilling, AIP Conf. Proc. 707 (2004) 381), without branches:
+    masks of all ones or zeros take the place of its questions about single bits."""
     dim = points.shape[1]
-    x = np.empty(3, dtype=np.uint32)
-    one = np.uint32(1)
     for i in range(len(points)):
-        for d in range(dim):
-            x[d] = np.uint32((points[i, d] - lower[d]) * scale)
-        q = one << np.uint32(bits - 1)
-        while q > one:
-            p = q - one
-            for d in range(dim):
-                if x[d] & q:
-                    x[0] ^= p
-                else:
-                    t = (x[0] ^ x[d]) & p
-                    x[0] ^= t
-                    x[d] ^= t
-            q >>= one
-        for d in range(1, dim):
-            x[d] ^= x[d - 1]
-        t = np.uint32(0)
-        q = one << np.uint32(bits - 1)
-        while q > one:
-            if x[dim - 1] & q:
-                t ^= q - one
-            q >>= one
-        key = np.uint64(0)
-        for d in range(dim):
-            x[d] ^= t
+        x = np.int64((points[i, 0] - lower[0]) * scale)
+        y = np.int64((points[i, 1] - lower[1]) * scale)
+        z = np.int64((points[i, 2] - lower[2]) * scale) if dim == 3 else np.int64(0)
+        for b in range(bits - 1, 0, -1):
+            p = (np.int64(1) << b) - 1
+            x ^= p & -((x >> b) & 1)
+            mask = -((y >> b) & 1)
+            t = (x ^ y) & p & ~mask
+            x ^= t | (p & mask)
+            y ^= t
+            if dim == 3:
+                mask = -((z >> b) & 1)
+                t = (x ^ z) & p & ~mask
+                x ^= t | (p & mask)
+                z ^= t
+        y ^= x
+        last = y
+        if dim == 3:
+            z ^= y
+            last = z
+        t = np.int64(0)
+        for b in range(1, bits):
+            t ^= ((np.int64(1) << b) - 1) & -((last >> b) & 1)
+        x ^= t
+        y ^= t
+        z ^= t
+        key = np.int64(0)
         for b in range(bits - 1, -1, -1):
-            for d in range(dim):
-                key = (key << np.uint64(1)) | np.uint64((x[d] >> np.uint32(b)) & one)
+            key = (key << 2) | (((x >> b) & 1) << 1) | ((y >> b) & 1)
+            if dim == 3:
+                key = (key << 1) | ((z >> b) & 1)
         out[i] = key

@@ -253,16 +253,13 @@ def cells_around(cells: Any, wanted: Any) -> Any:
 
 
 @kernel
-def bad_cells(points: Any, cells: Any, limit: Any, sine: Any) -> Any:
-    """Smallest sine of each cell's angles into ``sine``; returns how many are below ``limit``."""
+def smallest_sines(points: Any, cells: Any, chosen: Any, sine: Any) -> Any:
+    """Smallest sine of the angles of the chosen cells, into their places in ``sine``."""
     nv = cells.shape[1]
     cosines = np.empty(6 if nv == 4 else 3)
-    n = 0
-    for i in range(len(cells)):
-        sine[i] = angle_cosines(points, cells[i, 0], cells[i, 1], cells[i, 2], cells[i, nv - 1], cosines)
-        if sine[i] < limit:
-            n += 1
-    return n
+    for i in range(len(chosen)):
+        c = chosen[i]
+        sine[c] = angle_cosines(points, cells[c, 0], cells[c, 1], cells[c, 2], cells[c, nv - 1], cosines)
 
 
 @kernel
