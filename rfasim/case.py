@@ -283,9 +283,9 @@ class Zone(Record):
 class MeshOptions(Record):
     """How fine the mesh is, or which file it comes from."""
 
-    size: Length = 0.0003
+    size: Length = 0.0002
     """edge length at the electrodes"""
-    rim_size: Length = 0.000075
+    rim_size: Length = 0.0001
     """edge length where a contact ends, where the current density is singular"""
     grow: PositiveNumber = 0.4
     """edge length gained per distance from the electrodes"""

@@ -135,13 +135,14 @@ class Storage:
             else:
                 self.varying.append((tissue, capacity))
             self.water_mass += volume * tissue.water
-        self.set_water(self.water_mass)
+        self.water_capacity = self.water_mass * WATER_HEAT  # J/K per node
+        self.latent = self.water_mass * boiling.latent_heat  # J per node
 
-    def set_water(self, mass: Array) -> None:
-        """Let the nodes hold ``mass`` [kg] of water."""
+    def shift_water(self, mass: Array) -> None:
+        """Let ``mass`` [kg] of water evaporate from each node; its heat capacity stays where it is, so that no node
+        can lose more of that than it has."""
         self.water_mass = mass
-        self.latent = mass * self.boiling.latent_heat  # J per node
-        self.water_capacity = mass * WATER_HEAT  # J/K per node
+        self.latent = mass * self.boiling.latent_heat
 
     @property
     def kinks(self) -> tuple[float, ...]:

@@ -181,8 +181,10 @@ def face_vertices(cells: Any, owner: Any, local: Any) -> Any:
 
 @kernel
 def hilbert_keys(points: Any, lower: Any, scale: Any, bits: Any, out: Any) -> Any:
-    """Position of each point along a Hilbert curve (J. Skilling, AIP Conf. Proc. 707 (2004) 381), without branches:
-    masks of all ones or zeros take the place of its questions about single bits."""
+    """Position of each point along a Hilbert curve (J. Skilling, AIP Conf. Proc. 707 (2004) 381).
+
+    Masks of all ones or zeros take the place of branches on single bits.
+    """
     dim = points.shape[1]
     for i in range(len(points)):
         x = np.int64((points[i, 0] - lower[0]) * scale)

@@ -218,7 +218,7 @@ class Simulation:
         ways = np.bincount(out, minlength=space.n_nodes)
         kept[is_contact & (ways == 0)] = 1.0
         given = (1 - kept) * self.storage.water_mass / np.maximum(ways, 1)
-        self.storage.set_water(kept * self.storage.water_mass + np.bincount(to, given[out], space.n_nodes))
+        self.storage.shift_water(kept * self.storage.water_mass + np.bincount(to, given[out], space.n_nodes))
 
     def _far_exchange(self) -> Array:
         """Heat leaves an outer facet as from a compact source in unbounded (perfused) tissue: k (1/r + m)."""

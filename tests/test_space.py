@@ -66,8 +66,8 @@ def test_axisymmetric_lumping_integrates_linear_functions_of_r_exactly():
 def test_bits_do_not_depend_on_the_number_of_threads(monkeypatch):
     monkeypatch.setattr(space_module, "PIECE_CELLS", 300)
     space = Space(*cube(6, 0.15))
-    assert len(space.cuts) > 3
-    assert len(space.shared) > 0
+    assert space.n_pieces > 3
+    assert sum(len(terms.cells) - terms.cuts[-1] for terms in space.terms) > 0
     coefficient = np.random.default_rng(3).uniform(0.1, 1, space.n_cells)
     one, two = space.assemble(coefficient, threads=1), space.assemble(coefficient, threads=2)
     assert np.array_equal(one, two)
@@ -87,3 +87,21 @@ def test_heat_of_the_edges_adds_up_to_the_power_and_obeys_kohlrausch_node_by_nod
     z = u + 1j * np.random.default_rng(5).normal(size=space.n_nodes)
     y = g * (1 + 0.5j)
     assert space.dissipation(y, z).sum() == pytest.approx((z.conj() @ space.multiply(y, z)).real, rel=1e-12)
+
+
+def test_right_angles_weigh_nothing_and_cells_that_have_them_keep_their_matrix():
+    # a Kuhn cube has three right dihedral angles in each cell, a shaken one has none
+    plain, shaken = Space(*cube(3)), Space(*cube(3, 0.15))
+    assert [len(terms.cells) for terms in plain.terms] == [plain.n_cells, 0]
+    assert len(shaken.terms[1].cells) > 0
+    coefficient = np.random.default_rng(6).uniform(0.5, 2, plain.n_cells)
+    expected = slow_stiffness(plain.points, plain.cells, coefficient)
+    np.testing.assert_allclose(plain.csr(plain.assemble(coefficient)).toarray(), expected, atol=1e-14)
+
+
+def test_compressed_rows_are_sorted_and_hold_each_entry_once():
+    space = Space(*cube(4, 0.15))
+    matrix = space.csr(space.assemble(np.ones(space.n_cells)))
+    assert matrix.has_canonical_format
+    assert matrix.nnz == 2 * space.n_edges + space.n_nodes
+    assert abs(matrix - matrix.T).max() == 0

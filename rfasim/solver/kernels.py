@@ -150,53 +150,125 @@ def first_and_last_piece(slots: Any, cuts: Any, first: Any, last: Any) -> None:
 
 
 @kernel
-def add_cells(coefficient: Any, weights: Any, slots: Any, shared: Any, begin: int, end: int, conductance: Any) -> None:
-    """The assembly loop: ``conductance[slot] += coefficient[cell] * weight[cell, edge]`` for cells begin..end-1.
-
-    Cells marked ``shared`` (one of their edges belongs to another piece too) are left to :func:`add_listed_cells`.
-    """
-    if weights.shape[1] == 6:
-        for c in range(np.uint64(begin), np.uint64(end)):
-            if shared[c]:
-                continue
-            y = coefficient[c]
-            conductance[slots[c, 0]] += y * weights[c, 0]
-            conductance[slots[c, 1]] += y * weights[c, 1]
-            conductance[slots[c, 2]] += y * weights[c, 2]
-            conductance[slots[c, 3]] += y * weights[c, 3]
-            conductance[slots[c, 4]] += y * weights[c, 4]
-            conductance[slots[c, 5]] += y * weights[c, 5]
-    else:
-        for c in range(np.uint64(begin), np.uint64(end)):
-            if shared[c]:
-                continue
-            y = coefficient[c]
-            conductance[slots[c, 0]] += y * weights[c, 0]
-            conductance[slots[c, 1]] += y * weights[c, 1]
-            conductance[slots[c, 2]] += y * weights[c, 2]
-
-
-@kernel
-def add_listed_cells(coefficient: Any, weights: Any, slots: Any, listed: Any, conductance: Any) -> None:
-    """Add the ``listed`` cells one by one, after all pieces are done."""
-    for k in range(listed.shape[0]):
-        c = listed[k]
+def count_terms(weights: Any, negligible: float, counts: Any) -> None:
+    """How many of a cell's edges weigh more than ``negligible`` times its heaviest one."""
+    for c in range(np.uint64(weights.shape[0])):
+        heaviest = 0.0
         for e in range(weights.shape[1]):
-            conductance[slots[c, e]] += coefficient[c] * weights[c, e]
+            heaviest = max(heaviest, abs(weights[c, e]))
+        counts[c] = 0
+        for e in range(weights.shape[1]):
+            if not abs(weights[c, e]) <= negligible * heaviest:
+                counts[c] += 1
 
 
 @kernel
-def expand_to_csr(conductance: Any, lower: Any, upper: Any, lower_slots: Any, upper_slots: Any, diagonal_slots: Any,
-                  data: Any) -> None:
-    """Full compressed rows from edge conductances: off-diagonals ``-g``, diagonal the row's sum of ``g``."""
-    for i in range(np.uint64(diagonal_slots.shape[0])):
-        data[diagonal_slots[i]] = 0.0
-    for e in range(np.uint64(conductance.shape[0])):
-        g = conductance[e]
-        data[upper_slots[e]] = -g
-        data[lower_slots[e]] = -g
-        data[diagonal_slots[lower[e]]] += g
-        data[diagonal_slots[upper[e]]] += g
+def pack_terms(listed: Any, weights: Any, slots: Any, negligible: float, packed: Any, places: Any) -> None:
+    """Terms of the ``listed`` cells, the negligible ones dropped; rows left short are filled with zeros."""
+    for k in range(np.uint64(listed.shape[0])):
+        c = listed[k]
+        heaviest = 0.0
+        for e in range(weights.shape[1]):
+            heaviest = max(heaviest, abs(weights[c, e]))
+        n = np.uint64(0)
+        for e in range(weights.shape[1]):
+            if not abs(weights[c, e]) <= negligible * heaviest:
+                packed[k, n] = weights[c, e]
+                places[k, n] = slots[c, e]
+                n += np.uint64(1)
+        for e in range(n, np.uint64(packed.shape[1])):
+            packed[k, e] = 0.0
+            places[k, e] = slots[c, 0]
+
+
+@kernel
+def add_cells(
+    coefficient: Any, cells: Any, weights: Any, slots: Any, begin: int, end: int, conductance: Any
+) -> None:
+    """The assembly loop: ``conductance[slot] += coefficient[cell] * weight``, all terms of rows begin..end-1."""
+    if weights.shape[1] == 6:
+        for k in range(np.uint64(begin), np.uint64(end)):
+            y = coefficient[cells[k]]
+            conductance[slots[k, 0]] += y * weights[k, 0]
+            conductance[slots[k, 1]] += y * weights[k, 1]
+            conductance[slots[k, 2]] += y * weights[k, 2]
+            conductance[slots[k, 3]] += y * weights[k, 3]
+            conductance[slots[k, 4]] += y * weights[k, 4]
+            conductance[slots[k, 5]] += y * weights[k, 5]
+    elif weights.shape[1] == 4:
+        for k in range(np.uint64(begin), np.uint64(end)):
+            y = coefficient[cells[k]]
+            conductance[slots[k, 0]] += y * weights[k, 0]
+            conductance[slots[k, 1]] += y * weights[k, 1]
+            conductance[slots[k, 2]] += y * weights[k, 2]
+            conductance[slots[k, 3]] += y * weights[k, 3]
+    else:
+        for k in range(np.uint64(begin), np.uint64(end)):
+            y = coefficient[cells[k]]
+            for e in range(np.uint64(weights.shape[1])):
+                conductance[slots[k, e]] += y * weights[k, e]
+
+
+@kernel
+def transpose_edges(upper: Any, lower_indptr: Any, lower_edges: Any) -> None:
+    """The edges to each node's lower neighbours, in rising order, as compressed rows."""
+    n = lower_indptr.shape[0] - 1
+    lower_indptr[:] = 0
+    for e in range(np.uint64(upper.shape[0])):
+        lower_indptr[upper[e] + np.uint32(1)] += np.uint32(1)
+    for i in range(n):
+        lower_indptr[i + 1] += lower_indptr[i]
+    place = lower_indptr[:-1].copy()
+    for e in range(np.uint64(upper.shape[0])):
+        j = upper[e]
+        lower_edges[place[j]] = e
+        place[j] += np.uint32(1)
+
+
+@kernel
+def csr_columns(
+    lower: Any, upper: Any, indptr: Any, lower_indptr: Any, lower_edges: Any, columns: Any, starts: Any
+) -> None:
+    """Columns and row starts of the full matrix, in the order in which :func:`expand_to_csr` writes."""
+    one = np.uint64(1)
+    p = np.uint64(0)
+    for i in range(np.uint64(indptr.shape[0] - 1)):
+        starts[i] = p
+        for k in range(np.uint64(lower_indptr[i]), np.uint64(lower_indptr[i + one])):
+            columns[p] = lower[lower_edges[k]]
+            p += one
+        columns[p] = i
+        p += one
+        for k in range(np.uint64(indptr[i]), np.uint64(indptr[i + one])):
+            columns[p] = upper[k]
+            p += one
+    starts[indptr.shape[0] - 1] = p
+
+
+@kernel
+def expand_to_csr(conductance: Any, indptr: Any, lower_indptr: Any, lower_edges: Any, data: Any) -> None:
+    """Full compressed rows from edge conductances: off-diagonals ``-g``, diagonal the row's sum of ``g``.
+
+    Row by row: the lower neighbours are gathered, the upper ones are the row's own edges, so ``data`` is
+    written in one stream and needs no list of places.
+    """
+    one = np.uint64(1)
+    p = np.uint64(0)
+    for i in range(np.uint64(indptr.shape[0] - 1)):
+        total = 0.0 * conductance[0]
+        for k in range(np.uint64(lower_indptr[i]), np.uint64(lower_indptr[i + one])):
+            g = conductance[lower_edges[k]]
+            total += g
+            data[p] = -g
+            p += one
+        diagonal = p
+        p += one
+        for k in range(np.uint64(indptr[i]), np.uint64(indptr[i + one])):
+            g = conductance[k]
+            total += g
+            data[p] = -g
+            p += one
+        data[diagonal] = total
 
 
 @kernel

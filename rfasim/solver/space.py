@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -15,12 +16,32 @@ Array = np.ndarray[Any, Any]
 # A large mesh is assembled in fixed pieces of about this many cells, however many threads work on them.
 PIECE_CELLS = 100_000
 
+# An edge opposite a right dihedral angle weighs nothing, and a lattice mesh is made of such cells (a third of
+# all terms): weights below this share of the heaviest are rounding, of coordinates 1000 times the cell size.
+NEGLIGIBLE = 1e-12
+
+
+@dataclass(frozen=True, eq=False)
+class Terms:
+    """What cells add to edges: row k adds ``coefficient[cells[k]] * weights[k]`` to the edges ``slots[k]``.
+
+    Rows ``cuts[p]`` to ``cuts[p + 1]`` belong to piece p and touch no other piece's edges; those from
+    ``cuts[-1]`` on belong to none.
+    """
+
+    cells: Array
+    weights: Array
+    slots: Array
+    cuts: Array
+
+
 
 class Space:
     """P1 functions on simplices: ``points`` (n, d) [m], ``cells`` (m, d+1); (r, z) with weight 2 pi r when d = 2.
 
-    ``indptr``, ``upper``: the strict upper triangle's pattern, one entry per edge; ``weights`` (m, edges) [m];
-    ``volumes`` (m,) [m^3]; ``shares`` (m, d+1) [m^3]: each vertex' part of the lumped volume.
+    ``indptr``, ``upper``: the strict upper triangle's pattern, one entry per edge; ``terms``: the weights [m]
+    of each cell's edges; ``volumes`` (m,) [m^3]; ``shares`` (m, d+1) [m^3]: each vertex' part of the lumped
+    volume.
     """
 
     def __init__(self, points: Array, cells: Array) -> None:
@@ -31,13 +52,13 @@ class Space:
         self.n_cells = n_cells
         self.axisymmetric = n_vertices == 3
         local = kernels.TRIANGLE_EDGES if self.axisymmetric else kernels.TETRAHEDRON_EDGES
-        self.weights = np.empty((n_cells, len(local)))
+        weights = np.empty((n_cells, len(local)))
         self.volumes = np.empty(n_cells)
         if self.axisymmetric:
             self.shares = np.empty((n_cells, 3))
-            kernels.triangle_geometry(self.points, self.cells, self.weights, self.volumes, self.shares)
+            kernels.triangle_geometry(self.points, self.cells, weights, self.volumes, self.shares)
         else:
-            kernels.tetrahedron_geometry(self.points, self.cells, self.weights, self.volumes)
+            kernels.tetrahedron_geometry(self.points, self.cells, weights, self.volumes)
             self.shares = np.broadcast_to((0.25 * self.volumes)[:, None], (n_cells, 4))
         counts = np.zeros(self.n_nodes + 1, np.int64)
         kernels.count_lower_ends(self.cells, local, counts)
@@ -49,9 +70,9 @@ class Space:
         self.lower = np.empty(self.n_edges, np.uint32)
         self.upper = np.empty(self.n_edges, np.uint32)
         kernels.compress_edges(starts, buckets, self.indptr, self.lower, self.upper)
-        self.slots = np.empty((n_cells, len(local)), np.uint32)
-        kernels.find_slots(self.cells, local, self.indptr, self.upper, self.slots)
-        self._cut_into_pieces()
+        slots = np.empty((n_cells, len(local)), np.uint32)
+        kernels.find_slots(self.cells, local, self.indptr, self.upper, slots)
+        self.terms = self._terms(weights, slots)
 
     def node_volumes(self, mask: Array | None = None) -> Array:
         """Lumped volume of each node [m^3], of the cells in ``mask`` (all when None)."""
@@ -68,30 +89,44 @@ class Space:
         total[:] = 0
 
         def add(piece: int) -> None:
-            begin, end = self.cuts[piece], self.cuts[piece + 1]
-            kernels.add_cells(coefficient, self.weights, self.slots, self.is_shared, begin, end, total)
+            for t in self.terms:
+                begin, end = t.cuts[piece], t.cuts[piece + 1]
+                kernels.add_cells(coefficient, t.cells, t.weights, t.slots, begin, end, total)
 
-        n_pieces = len(self.cuts) - 1
-        if threads > 1 and n_pieces > 1:
+        if threads > 1 and self.n_pieces > 1:
             with ThreadPoolExecutor(threads) as pool:
-                list(pool.map(add, range(n_pieces)))
+                list(pool.map(add, range(self.n_pieces)))
         else:
-            for piece in range(n_pieces):
+            for piece in range(self.n_pieces):
                 add(piece)
-        if len(self.shared):
-            kernels.add_listed_cells(coefficient, self.weights, self.slots, self.shared, total)
+        for t in self.terms:
+            kernels.add_cells(coefficient, t.cells, t.weights, t.slots, t.cuts[-1], len(t.cells), total)
         return total
 
-    def _cut_into_pieces(self) -> None:
-        n_pieces = max(1, round(self.n_cells / PIECE_CELLS))
-        self.cuts = np.linspace(0, self.n_cells, n_pieces + 1).astype(np.int64)
-        self.is_shared = np.zeros(self.n_cells, np.bool_)
-        if n_pieces > 1:
-            first = np.full(self.n_edges, n_pieces, np.int32)
+    def _terms(self, weights: Array, slots: Array) -> tuple[Terms, ...]:
+        """The cells' terms, cells with right angles (4 of 6 edges, 2 of 3) apart from the others."""
+        full = weights.shape[1]
+        self.n_pieces = max(1, round(self.n_cells / PIECE_CELLS))
+        cuts = np.linspace(0, self.n_cells, self.n_pieces + 1).astype(np.int64)
+        piece = np.repeat(np.arange(self.n_pieces), np.diff(cuts))
+        if self.n_pieces > 1:
+            first = np.full(self.n_edges, self.n_pieces, np.int32)
             last = np.full(self.n_edges, -1, np.int32)
-            kernels.first_and_last_piece(self.slots, self.cuts, first, last)
-            self.is_shared = np.asarray((first != last)[self.slots].any(axis=1))
-        self.shared = np.flatnonzero(self.is_shared).astype(np.uint32)
+            kernels.first_and_last_piece(slots, cuts, first, last)
+            piece[(first != last)[slots].any(axis=1)] = self.n_pieces
+        counts = np.empty(self.n_cells, np.uint8)
+        kernels.count_terms(weights, NEGLIGIBLE, counts)
+        few = counts <= (4 if full == 6 else 2)
+        terms = []
+        for width, mask in ((4 if full == 6 else 2, few), (full, ~few)):
+            cells = np.flatnonzero(mask)
+            cells = cells[np.argsort(piece[cells], kind="stable")].astype(np.uint32)
+            packed = np.empty((len(cells), width))
+            places = np.empty((len(cells), width), np.uint32)
+            kernels.pack_terms(cells, weights, slots, NEGLIGIBLE, packed, places)
+            bounds = np.searchsorted(piece[cells], np.arange(self.n_pieces + 1))
+            terms.append(Terms(cells, packed, places, bounds))
+        return tuple(terms)
 
     def multiply(self, conductance: Array, u: Array) -> Array:
         """``A u`` for the matrix of ``conductance``."""
@@ -105,23 +140,22 @@ class Space:
         kernels.edge_dissipation(conductance, self.indptr, self.upper, u, heat)
         return heat
 
-    def csr_pattern(self) -> tuple[scipy.sparse.csr_matrix, Array, Array, Array]:
-        """A full CSR matrix and the places of upper, lower and diagonal entries in its ``data``."""
+    def csr_pattern(self) -> tuple[scipy.sparse.csr_matrix, Array, Array]:
+        """A full CSR matrix (of zeros), and starts and numbers of the edges to each node's lower neighbours,
+        which :func:`kernels.expand_to_csr` needs to fill its ``data``."""
         n, m = self.n_nodes, self.n_edges
-        rows = np.concatenate([self.lower, self.upper, np.arange(n, dtype=np.uint32)])
-        columns = np.concatenate([self.upper, self.lower, np.arange(n, dtype=np.uint32)])
-        order = np.lexsort((columns, rows))
-        slots = np.empty(2 * m + n, np.uint32)
-        slots[order] = np.arange(2 * m + n, dtype=np.uint32)
-        indptr = np.concatenate([[0], np.cumsum(np.bincount(rows, minlength=n))])
-        matrix = scipy.sparse.csr_matrix((np.zeros(2 * m + n), columns[order].astype(np.int32), indptr), shape=(n, n))
-        return matrix, slots[:m], slots[m : 2 * m], slots[2 * m :]
+        lower_indptr, lower_edges = np.empty(n + 1, np.uint32), np.empty(m, np.uint32)
+        kernels.transpose_edges(self.upper, lower_indptr, lower_edges)
+        columns, starts = np.empty(2 * m + n, np.int32), np.empty(n + 1, np.int32)
+        kernels.csr_columns(self.lower, self.upper, self.indptr, lower_indptr, lower_edges, columns, starts)
+        matrix = scipy.sparse.csr_matrix((np.zeros(2 * m + n), columns, starts), shape=(n, n))
+        return matrix, lower_indptr, lower_edges
 
     def csr(self, conductance: Array) -> scipy.sparse.csr_matrix:
         """The matrix of ``conductance`` as scipy's CSR (for checks and for algebraic multigrid)."""
-        matrix, upper, lower, diagonal = self.csr_pattern()
-        data = np.zeros(matrix.nnz, conductance.dtype)
-        kernels.expand_to_csr(conductance, self.lower, self.upper, lower, upper, diagonal, data)
+        matrix, lower_indptr, lower_edges = self.csr_pattern()
+        data = np.empty(matrix.nnz, conductance.dtype)
+        kernels.expand_to_csr(conductance, self.indptr, lower_indptr, lower_edges, data)
         return scipy.sparse.csr_matrix((data, matrix.indices, matrix.indptr), shape=matrix.shape)
 
     def gradient(self, u: Array) -> Array:
