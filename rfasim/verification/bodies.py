@@ -254,11 +254,11 @@ def annulus(quick: bool) -> Iterator[Claim]:
 def two_spheres(quick: bool) -> Iterator[Claim]:
     """Two balls in unbounded tissue, 3-D: a floating pair, its resistance from the two-port admittance."""
     a, distance = 0.002, 0.02
-    size = 4e-4 if quick else 2.5e-4
+    size, grow = (1.5e-4, 0.18) if quick else (1.25e-4, 0.13)
     case = body_case(
         "pair", {"device": "ball", "radius": a, "centre": (-distance / 2, 0, 0)},
-        {"shape": "ball", "radius": 0.2, "centre": (0, 0, 0), **UNBOUNDED}, voltage=1.0,
-        mesh={"size": size, "rim_size": size, "grow": 0.5 if quick else 0.3, "max_size": 0.05},
+        {"shape": "ball", "radius": 0.1, "centre": (0, 0, 0), **UNBOUNDED}, voltage=1.0,
+        mesh={"size": size, "rim_size": size, "grow": grow, "max_size": 0.05},
         electrodes=[{"device": "ball", "radius": a, "centre": (s * distance / 2, 0, 0)} for s in (-1, 1)],
     )  # fmt: skip
     domain = build_domain(case)
