@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from rfasim import geometry
+from rfasim.electrodes.device import Metal
 from rfasim.errors import InputError
 from rfasim.mesh import Mesh
 from rfasim.meshing import Patch, Surface, build_mesh
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 
 # The insulated part of a device carries no current: edges of this share of its diameter keep it round enough.
 REST_SIZE = 0.6
+# A contact without an extent is the whole surface of its device.
+EVERYWHERE = geometry.HalfSpace((0.0, 0.0, 1e3), (0.0, 0.0, 1.0))
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,10 +79,10 @@ def build_domain(case: Case, base: Path | None = None) -> Domain:
     fixed = [f for f, kind in ((sides, thermal.kind), (ends, thermal.ends or thermal.kind)) if kind == "fixed"]
     outer_temperature = case.body_temperature if thermal.temperature is None else thermal.temperature
     ground_nodes = _nodes(ground)
-    if len(ground_nodes) == 0 and not far_e and len(contacts) == 1:
+    if len(ground_nodes) == 0 and not far_e:
         raise InputError(
             "domain.electric_boundary",
-            "is insulated all round, so the current of the single contact has nowhere to go; use ground or far_field",
+            "is insulated all round, so the current has nowhere to go; use ground or far_field on a part of it",
         )
     held: list[tuple[str, Array, float]] = []
     taken = np.zeros(mesh.n_nodes, bool)
@@ -150,11 +153,12 @@ def _mesh_of(case: Case, base: Path | None) -> Mesh:
         surfaces.append(Surface(f"vessels[{index}]", tube, size, inside=f"vessels[{index}].lumen", rest="wall"))
     if case.tumour is not None and case.tumour.sharp:
         shape = case.tumour.geometry()
-        surfaces.append(Surface("tumour", shape, max(options.size, shape_size(shape) / 15), inside="tumour", rest="surface"))
+        size = max(options.size, shape_size(shape) / 15)
+        surfaces.append(Surface("tumour", shape, size, inside="tumour", rest="surface"))
     for index, device in enumerate(case.electrodes):
         name = f"electrodes[{index}]"
         patches = tuple(
-            Patch(contact.name, contact.extent, options.rim_size if contact.rim else None)
+            Patch(contact.name, contact.extent or EVERYWHERE, options.rim_size if contact.rim else None)
             for contact in device.contacts()
         )
         inside = f"{name}.metal" if device.thermal.kind == "metal" else None
@@ -236,12 +240,10 @@ def _tissue_of_cells(case: Case, mesh: Mesh, library: dict[str, Tissue], base: P
             tissue[cells] = number(case.tumour.tissue)
         elif name.startswith("vessels["):
             tissue[cells] = number(case.vessels[int(name[8 : name.index("]")])].tissue)
-        elif name.startswith("electrodes["):
-            tissue[cells] = number(name)
-        elif name in library:
+        elif name.startswith("electrodes[") or name in library:
             tissue[cells] = number(name)
         else:
-            raise InputError("mesh.file", f"region '{name}' is neither a tissue nor a known part; name it after a tissue")
+            raise InputError("mesh.file", f"region '{name}' is neither a tissue nor a part; name it after a tissue")
     for name in names:
         if name not in library and not name.startswith("electrodes["):
             raise InputError("background", f"'{name}' is not a known tissue")
@@ -252,6 +254,8 @@ def _tissue_of_cells(case: Case, mesh: Mesh, library: dict[str, Tissue], base: P
 def _metal(case: Case, region: str) -> Tissue:
     """The metal of a meshed electrode as a heat conductor."""
     metal = case.electrodes[int(region[11 : region.index("]")])].thermal
+    if not isinstance(metal, Metal):
+        raise InputError("mesh.file", f"has a region '{region}', but the electrode's thermal kind is not metal")
     return Tissue(
         source="metal of a meshed electrode",
         conductivity=1.0,  # not used: metal cells are left out of the potential

@@ -74,9 +74,9 @@ class RollOff(_Record):
     Devices differ (+20 ohm, +30 ohm, 1.2 or 2 times): the rise counts in ohm or as a ratio, whichever comes first.
     """
 
-    rise: Impedance | None = Field(30.0, description="rise over the lowest impedance so far that counts as roll-off")
-    ratio: PositiveNumber | None = Field(None, description="or this many times the lowest impedance so far")
-    stop: bool = Field(True, description="end the run at roll-off")
+    rise: Impedance | None = Field(default=30.0, description="rise over the lowest impedance that counts as roll-off")
+    ratio: PositiveNumber | None = Field(default=None, description="or this many times the lowest impedance so far")
+    stop: bool = Field(default=True, description="end the run at roll-off")
 
     def excess(self, impedance: float, lowest: float) -> float:
         """How far ``impedance`` [ohm] is past the threshold; roll-off when >= 0."""
@@ -89,10 +89,10 @@ class RollOff(_Record):
 
 
 class _Source(_Record):
-    duration: Duration = Field(720.0, description="how long the generator is on")
-    max_power: Power = Field(200.0, description="the source's largest power (200 W class generator)")
-    max_voltage: Voltage = Field(200.0, description="the source's largest RMS voltage")
-    max_current: Current = Field(2.0, description="the source's largest RMS current (2000 mA class generator)")
+    duration: Duration = Field(default=720.0, description="how long the generator is on")
+    max_power: Power = Field(default=200.0, description="the source's largest power (200 W class generator)")
+    max_voltage: Voltage = Field(default=200.0, description="the source's largest RMS voltage")
+    max_current: Current = Field(default=2.0, description="the source's largest RMS current (2000 mA class generator)")
     roll_off: RollOff = RollOff()
 
     @property

@@ -34,7 +34,8 @@ class HeatState:
 class HeatTerm(Protocol):
     """One term of the equation; ``ledger`` names the account its heat is booked to."""
 
-    ledger: str
+    @property
+    def ledger(self) -> str: ...
 
     def __call__(self, state: HeatState) -> tuple[Array | None, Array]:
         """Reaction [W/K] (None: zero) and source [W] of each node."""
@@ -163,7 +164,7 @@ class Storage:
         if not self.boiling.enabled:
             return H, slope
         start, end = self.boiling.start, self.boiling.end
-        hot = np.flatnonzero((T > start) | (gone > 0.0))
+        hot = np.flatnonzero((start < T) | (gone > 0.0))
         if len(hot):
             t, lost = T[hot], gone[hot]
             x = self.boiling.water_lost(t, lost)

@@ -184,7 +184,7 @@ def box_distance(points: Array, bounds: tuple[Array, Array]) -> Array:
     """Distance of points (n, 3) to a box, 0 inside: a cheap lower bound of the distance to what is in it."""
     lower, upper = bounds
     outside = np.maximum(np.maximum(lower - points, points - upper), 0.0)
-    return np.sqrt(np.einsum("ij,ij->i", outside, outside))
+    return np.asarray(np.sqrt(np.einsum("ij,ij->i", outside, outside)))
 
 
 class SizeField:

@@ -2,8 +2,8 @@
 
     for frame in Simulation(case).frames(): ...
 
-A step goes: expected end temperature (extrapolated) -> admittivity -> potential and admittance -> operating point of the
-generator -> Joule heat -> one TR-BDF2 step of the bioheat equation -> damage -> ledger. Potential and heat are coupled
+A step goes: expected end temperature (extrapolated) -> admittivity -> potential and admittance -> operating point of
+the generator -> Joule heat -> one TR-BDF2 step of the bioheat equation -> damage -> ledger. Potential and heat couple
 through the extrapolation, whose error is second order in the step and is watched along with the step's own error.
 """
 
@@ -21,7 +21,7 @@ import rfasim
 from rfasim.damage import MODELS, Arrhenius, Damage
 from rfasim.domain import Domain, build_domain
 from rfasim.electric import FarField, Potential
-from rfasim.errors import RunError
+from rfasim.errors import InputError, RunError
 from rfasim.frame import Frame
 from rfasim.generator import Reading, operate
 from rfasim.heat import Boiling, HeatState, HeatTerm, Joule, Metabolism, Perfusion, Storage, SurfaceExchange
@@ -295,8 +295,9 @@ class Simulation:
         omega = state.damage.predict_omega("arrhenius_coagulation", T0, T, dt)
         Y = self.potential.solve(self.admittivity(T, lost, omega), time)
         quantity, value = self.case.generator.command()
-        reading = operate(quantity, value, self.case.generator.limits, complex(Y[0, 0]), time)
-        voltages = np.full(1, reading.voltage)
+        # all contacts hang on the one source, side by side
+        reading = operate(quantity, value, self.case.generator.limits, complex(Y.sum()), time)
+        voltages = np.full(len(Y), reading.voltage)
         heat, beyond = self.potential.joule(voltages)
         # the ports' power is the reference: what the residual left over is spread with the heat
         total = heat.sum() + beyond
@@ -347,8 +348,8 @@ class Simulation:
                     lambda T: self.storage.enthalpy(T, s.gone), s.temperature, s.enthalpy, h, self.now.flow, end.flow,
                     guess,
                 )  # fmt: skip
-            except NotConverged as error:
-                failure = str(error)
+            except NotConverged as reason:
+                failure = str(reason)
                 self._retreat(h, 0.25)
                 continue
             T = step.temperatures[2]
@@ -511,8 +512,8 @@ class Simulation:
                     "name": vessel.name, "diameter_mm": vessel.diameter * 1e3, "flow_ml_min": None,
                     "heat_removed_j": self.state.vessel_heat[index] if index < len(self.state.vessel_heat) else 0.0,
                     "wall_max_temperature_c": hottest, "patent": True,
-                }  # fmt: skip
-            )
+                }
+            )  # fmt: skip
         return rows
 
     # ------------------------------------------------------------------------------------------- checkpoints
@@ -677,8 +678,26 @@ class _Probes:
             x = np.array(probe.at, dtype=float)
             if domain.mesh.axisymmetric:
                 x = np.array([np.hypot(x[0], x[1]), x[2]])
-            self.nodes[k], self.weights[k] = domain.mesh.locate(x, f"probes[{k}].at")
+            self.nodes[k], self.weights[k] = _locate(domain, x, f"probes[{k}].at")
 
     def __call__(self, T: Array) -> dict[str, float]:
         values = (self.weights * T[self.nodes]).sum(axis=1)
         return {name: float(value) for name, value in zip(self.names, values, strict=True)}
+
+
+def _locate(domain: Domain, x: Array, path: str) -> tuple[Array, Array]:
+    """Vertices and barycentric weights of the cell that holds ``x``."""
+    points, cells = domain.space.points, domain.space.cells
+    corners = points[cells]
+    near = np.flatnonzero(np.all((corners.min(axis=1) <= x + 1e-9) & (corners.max(axis=1) >= x - 1e-9), axis=1))
+    if len(near):
+        p = corners[near]
+        rest = np.linalg.solve(np.swapaxes(p[:, 1:] - p[:, :1], 1, 2), (x - p[:, 0])[..., None])[..., 0]
+        weights = np.concatenate([1 - rest.sum(axis=1, keepdims=True), rest], axis=1)
+        best = int(np.argmax(weights.min(axis=1)))
+        # a point on the polygonal skin of a device may lie outside all cells by a sliver
+        if weights[best].min() > -0.2:
+            clipped = np.maximum(weights[best], 0.0)
+            return cells[near[best]].astype(np.int64), clipped / clipped.sum()
+    where = ", ".join(f"{1e3 * value:g}" for value in x)
+    raise InputError(path, f"({where}) mm lies in no cell of the mesh; move it into the tissue of the domain")

@@ -55,10 +55,9 @@ def cut(simplices: NDArray[Any], level: NDArray[Any]) -> Cut:
         some = count == k
         corner, parents = nodes[some], crossed[some]
         pairs = [(i, o) for i in range(k) for o in range(k, corners)]
-        if corners == 4 and k == 2:  # a quadrilateral 0-1-3-2 as two triangles
-            fans = [[pairs[0], pairs[1], pairs[3]], [pairs[0], pairs[3], pairs[2]]]
-        else:
-            fans = [pairs]
+        # a quadrilateral 0-1-3-2 as two triangles
+        halves = [[pairs[0], pairs[1], pairs[3]], [pairs[0], pairs[3], pairs[2]]] if len(pairs) == 4 else []
+        fans = halves if corners == 4 and k == 2 else [pairs]
         found += [(np.stack([corner[:, pair] for pair in fan], axis=1), parents) for fan in fans]
     edges = np.concatenate([piece for piece, _ in found]).reshape(-1, 2)
     parents = np.concatenate([parent for _, parent in found])

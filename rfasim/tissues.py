@@ -14,7 +14,15 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from rfasim.errors import InputError
 from rfasim.quantities import (
-    Conductivity, Density, Fraction, HeatSource, PerKelvin, PositiveNumber, Rate, SpecificHeat, Temperature,
+    Conductivity,
+    Density,
+    Fraction,
+    HeatSource,
+    PerKelvin,
+    PositiveNumber,
+    Rate,
+    SpecificHeat,
+    Temperature,
     ThermalConductivity,
 )  # fmt: skip
 
@@ -109,7 +117,8 @@ class Table(_Record):
             below = np.concatenate([[0.0], np.cumsum(steps)])[k]
             return np.asarray(below + 0.5 * (y[k] + np.interp(t, x, y)) * (t - x[k]))
 
-        return from_start(inside) - from_start(np.array(BODY)) + (T - inside) * self.factor(inside)
+        value = from_start(inside) - from_start(np.array(BODY)) + (T - inside) * self.factor(inside)
+        return np.asarray(value)
 
     @model_validator(mode="after")
     def _rising(self) -> Table:
@@ -259,10 +268,10 @@ class Tissue(_Record):
     source: str = ""
     dispersion: str | None = None
     conductivity: Conductivity | None = None
-    relative_permittivity: float | None = Field(None, ge=0)
+    relative_permittivity: float | None = Field(default=None, ge=0)
     conductivity_law: TemperatureLaw = Constant()
     water_law: WaterLaw = Archie()
-    coagulation_gain: float = Field(0.0, ge=0, le=10)
+    coagulation_gain: float = Field(default=0.0, ge=0, le=10)
     thermal_conductivity: ThermalConductivity = 0.52
     thermal_conductivity_law: TemperatureLaw = Constant()
     density: Density = 1079.0
@@ -320,15 +329,15 @@ LIBRARY: dict[str, Tissue] = {
         heat_capacity=3600.0, perfusion=0.0064,
     ),
     "liver_kroeger": Tissue(
-        source="Kroeger 2006 after Stein 2000: 0.21 S/m +1.3 %/K, doubled by coagulation, 1080, 3455, 0.437 W/(m K) +0.25 %/K",
+        source="Kroeger 2006 after Stein 2000: 0.21 S/m +1.3 %/K, doubled by coagulation, 1080, 3455, k 0.437",
         conductivity=0.21, relative_permittivity=0.0, conductivity_law=Linear(kind="linear", slope=0.013),
         water_law=LinearInWater(kind="linear"), coagulation_gain=1.143, thermal_conductivity=0.437,
         thermal_conductivity_law=Linear(kind="linear", slope=0.0025), density=1080.0, heat_capacity=3455.0,
         perfusion=0.01765,
     ),
     "tumour": Tissue(
-        source=f"0.57 S/m: colorectal metastasis at 470 kHz, Zurbuchen 2016; permittivity of liver; {_LAW}c 3750, k 0.5,"
-        " perfusion 0.0036 1/s: Go-Smart",
+        source=f"0.57 S/m: colorectal metastasis at 470 kHz, Zurbuchen 2016; permittivity of liver; {_LAW}c 3750,"
+        " k 0.5, perfusion 0.0036 1/s: Go-Smart",
         dispersion="liver", conductivity=0.57, conductivity_law=_LINEAR, thermal_conductivity=0.5, heat_capacity=3750.0,
         perfusion=0.0036,
     ),
@@ -342,7 +351,7 @@ LIBRARY: dict[str, Tissue] = {
         dispersion="blood", conductivity_law=_LINEAR, density=1050.0, heat_capacity=3617.0, water_fraction=0.8,
     ),
     "muscle": Tissue(
-        source="Gabriel 1996 dispersion; 1090, 3421, 0.49: IT'IS; perfusion 0.0007 1/s (IT'IS 37 ml/min/kg, unverified)",
+        source="Gabriel 1996 dispersion; 1090, 3421, 0.49: IT'IS; perfusion 0.0007 1/s (IT'IS, unverified)",
         dispersion="muscle", conductivity_law=_LINEAR, thermal_conductivity=0.49, density=1090.0, heat_capacity=3421.0,
         perfusion=0.0007,
     ),
@@ -373,10 +382,10 @@ class TissueOverride(_Record):
     source: str | None = None
     dispersion: str | None = None
     conductivity: Conductivity | None = None
-    relative_permittivity: float | None = Field(None, ge=0)
+    relative_permittivity: float | None = Field(default=None, ge=0)
     conductivity_law: TemperatureLaw | None = None
     water_law: WaterLaw | None = None
-    coagulation_gain: float | None = Field(None, ge=0, le=10)
+    coagulation_gain: float | None = Field(default=None, ge=0, le=10)
     thermal_conductivity: ThermalConductivity | None = None
     thermal_conductivity_law: TemperatureLaw | None = None
     density: Density | None = None
@@ -402,7 +411,7 @@ def resolve_tissues(overrides: dict[str, TissueOverride]) -> dict[str, Tissue]:
         try:
             tissues[name] = Tissue(**merged)
         except ValueError as error:
-            details = getattr(error, "errors", list)()
+            details: list[Any] = getattr(error, "errors", list)()
             reason = "; ".join(d["msg"].removeprefix("Value error, ") for d in details) or str(error)
             raise InputError(f"tissues.{name}", reason) from None
     return tissues

@@ -1,1 +1,1 @@
-"""Mathematics only: P1 assembly, constrained systems, conjugate gradients, level sets. Knows no tissue, no electrode."""
+"""Mathematics only: P1 assembly, systems, conjugate gradients, level sets. Knows no tissue and no electrode."""

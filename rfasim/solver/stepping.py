@@ -31,7 +31,7 @@ LOOSE = 1e-3
 
 @dataclass(frozen=True)
 class Flow:
-    """What drives the temperature at one moment: edge ``conductance`` [W/K], nodal ``reaction`` [W/K], ``source`` [W]."""
+    """What drives the temperature at one moment: edge conductances [W/K], nodal reaction [W/K] and source [W]."""
 
     conductance: Array
     reaction: Array
@@ -146,8 +146,8 @@ def advance_over_kinks(T: Array, delta: Array, kinks: tuple[float, ...]) -> Arra
     """``T + delta``, but no node jumps over more than one kink of its enthalpy at a time."""
     new = T + delta
     for kink in kinks:
-        new[(T < kink) & (new > kink)] = kink + 1e-9
-        new[(T > kink) & (new < kink)] = kink - 1e-9
+        new[(kink > T) & (new > kink)] = kink + 1e-9
+        new[(kink < T) & (new < kink)] = kink - 1e-9
     return new
 
 

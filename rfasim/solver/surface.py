@@ -41,7 +41,7 @@ def far_field_factor(points: Array, facets: Array, centre: Array) -> Array:
     middle = points[facets].mean(axis=1) - centre
     outward = np.abs(np.einsum("ij,ij->i", normals, middle))
     factor = outward / np.einsum("ij,ij->i", middle, middle)
-    return shares * factor[:, None]
+    return np.asarray(shares * factor[:, None])
 
 
 def nodes_of(facets: Array) -> Array:
