@@ -60,7 +60,7 @@ def test_shipped_and_resolved_cases_satisfy_the_json_schema(path: Path) -> None:
 def test_every_default_is_visible_in_the_resolved_case() -> None:
     data = parse_yaml(case_yaml(load_case(NEEDLE)), "resolved")
     assert set(data) == set(Case.model_fields)
-    assert data["mesh"]["size"] == "0.3 mm"
+    assert data["mesh"]["size"] == "0.2 mm"
     assert data["blood"] == {
         "density": "1050 kg/m^3",
         "heat_capacity": "3617 J/(kg K)",
@@ -402,7 +402,7 @@ REFUSED = [
     ({"boiling": "3"}, "boiling", "expected a group of 'key: value' lines"),
     ({"time.first_step": "2 h"}, "time.first_step", "7200 s is not between"),
     ({"mesh.size": "2 mm"}, "mesh.size", "2 mm is wider than electrodes[0], 1.5 mm"),
-    ({"mesh.rim_size": "1 mm"}, "mesh.rim_size", "1 mm is more than size, 0.3 mm"),
+    ({"mesh.rim_size": "1 mm"}, "mesh.rim_size", "1 mm is more than size, 0.2 mm"),
     ({"solver.threads": "0"}, "solver.threads", "got 0; it must be at least 1"),
     ({"solver.threads": "1.5"}, "solver.threads", "got 1.5; expected a whole number"),
     ({"name": "12"}, "name", "got 12; expected text"),
