@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from types import UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
@@ -133,7 +134,7 @@ MEANING: dict[str, str] = {
     "LinearInWater.dry": "what is left of the admittivity without water",
 }
 
-Sections = list[tuple[str, str, list[tuple[str, type[BaseModel]]]]]
+Sections = list[tuple[str, str, Sequence[tuple[str, type[BaseModel]]]]]
 
 
 def sections() -> Sections:
@@ -154,7 +155,7 @@ def sections() -> Sections:
          [("", records.ElectricBoundary)]),
         ("thermal_boundary", "In `domain`. See [heat](physics/heat.md#boundaries).", [("", records.ThermalBoundary)]),
         ("tissues", "Named groups: a name of the [table below](#named-tissues) changes that tissue, any other name "
-         "makes a new one. What is not stated comes from the tissue it starts from.", [("", records.TissueOverride)]),
+         "makes a new one. What is not stated comes from the tissue it starts from.", [("", tissues.TissueOverride)]),
         ("Laws of temperature", "For `conductivity_law`, `thermal_conductivity_law`, `heat_capacity_law`: a factor on "
          "the value at 37 degC.", laws),
         ("Laws of the water lost", "For `water_law`: a factor on the admittivity where a share of the tissue's water "
@@ -206,7 +207,8 @@ def default(field: FieldInfo) -> str:
     """A field's default as a case file says it."""
     if field.is_required():
         return "(to be given)"
-    value, kind = field.default, field.annotation
+    value = field.default
+    kind: Any = field.annotation
     if isinstance(value, BaseModel):
         word = word_of(type(value))
         return f"`{word}`" if word else "as listed"

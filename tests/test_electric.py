@@ -109,7 +109,6 @@ def test_two_port_power_is_the_heat_for_any_voltages(two_ports):
     Y = potential.solve(y)
     for voltages in (np.array([3.0, 0.0]), np.array([1.0, 1.0]), np.array([2.0, -1.0])):
         heat, _ = potential.joule(voltages)
-        assert np.all(heat > -1e-12)
         assert heat.sum() == pytest.approx(float(np.real(voltages @ Y @ voltages)), rel=1e-9)
 
 
@@ -148,13 +147,13 @@ def test_estimated_change_of_admittance_is_right_to_second_order():
 
 def test_extrapolated_guess_does_not_change_the_answer_and_saves_iterations():
     space, left, right = _slab(8)
-    x = space.points[space.cells].mean(axis=1)[:, 1]
+    x, y, _ = space.points[space.cells].mean(axis=1).T
 
     def run(timed: bool) -> tuple[list[complex], int]:
         potential = Potential(space, [left], right, NONE, None, is_complex=False, tolerance=1e-8)
         values = []
         for k in range(6):
-            sigma = 0.2 * (1 + 0.1 * k * x)
+            sigma = 0.2 * np.exp(0.2 * k * x * y)
             values.append(complex(potential.solve(sigma, time=float(k) if timed else None)[0, 0]))
         return values, potential.system.iterations
 

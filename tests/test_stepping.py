@@ -117,7 +117,7 @@ def test_heat_only_moves_so_the_enthalpy_is_conserved():
     T = 37.0 + 50.0 * np.cos(300 * space.points[:, 1]) ** 2
     H, _ = storage.enthalpy(T, nothing)
     before = H.sum()
-    for h in (0.1, 1.0, 10.0, 1000.0):
+    for h in (0.1, 1.0, 10.0, *[1000.0] * 8):
         step = stepper.step(lambda x: storage.enthalpy(x, nothing), T, H, h, flow, flow, T)
         T, H = step.temperatures[2], step.enthalpy
     assert H.sum() == pytest.approx(before, rel=1e-13)
@@ -144,8 +144,8 @@ def test_boiling_column_closes_its_energy_and_stays_in_order():
     stored, _ = storage.enthalpy(T, nothing)
     assert (stored - H).sum() == pytest.approx(0.0, abs=1e-5 * source.sum() * time)
     assert H.sum() - start == pytest.approx(source.sum() * time, rel=1e-12)
-    by_depth = T[np.argsort(space.points[:, 1], kind="stable")]
-    assert np.all(np.diff(by_depth) < 1e-3)  # hottest at the heated end, no oscillation across the front
+    for line in T.reshape(2, -1):  # the nodes on the axis and those on the side, by depth
+        assert np.all(np.diff(line) < 1e-3)  # hottest at the heated end, no oscillation across the front
 
 
 def test_drying_front_is_neumanns():

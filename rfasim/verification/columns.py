@@ -23,7 +23,7 @@ WINDOW = (99.98, 100.0)  # degC; the water of the model boils over a range, here
 
 
 def column(length: float, n: int, radius: float = 1e-3) -> Space:
-    """A round column of ``n`` layers along z: fields that depend on z alone are one-dimensional in it."""
+    """A round column of ``n`` layers along z, two nodes wide: the problems in it depend on z alone."""
     z = np.linspace(0.0, length, n + 1)
     points = np.concatenate([np.stack([np.full(n + 1, r), z], axis=1) for r in (0.0, radius)])
     i = np.arange(n)
