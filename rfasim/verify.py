@@ -58,7 +58,8 @@ def main(quick: bool = False, as_json: bool = False) -> int:
     missed = [claim for claim in found if not claim.met]
     seconds = time.perf_counter() - started
     if as_json:
-        print(json.dumps({"claims": [_plain(claim) for claim in found], "missed": len(missed), "seconds": seconds}, indent=2))
+        table = {"claims": [_plain(claim) for claim in found], "missed": len(missed), "seconds": seconds}
+        print(json.dumps(table, indent=2))
     else:
         _print_table(found)
         verdict = "all gates met" if not missed else f"{len(missed)} gates MISSED"
@@ -76,10 +77,15 @@ def _print_table(found: list[Claim]) -> None:
     for claim in found:
         rows.append(
             (
-                claim.group if claim.group != group else "", claim.name, f"{claim.exact:.6g}",
-                f"{claim.computed:.6g} {claim.unit}".rstrip(), f"{max(claim.error, 0.0):.1e}", f"{claim.gate:.0e}",
-                "" if claim.met else "MISSED", claim.note,
-            )  # fmt: skip
+                claim.group if claim.group != group else "",
+                claim.name,
+                f"{claim.exact:.6g}",
+                f"{claim.computed:.6g} {claim.unit}".rstrip(),
+                f"{max(claim.error, 0.0):.1e}",
+                f"{claim.gate:.0e}",
+                "" if claim.met else "MISSED",
+                claim.note,
+            )
         )
         group = claim.group
     print_columns(("", "claim", "exact", "computed", "error", "gate", "", "note"), rows)
@@ -87,5 +93,5 @@ def _print_table(found: list[Claim]) -> None:
 
 def _plain(claim: Claim) -> dict[str, Any]:
     """For JSON, which knows no NaN."""
-    values = {key: None if isinstance(value, float) and math.isnan(value) else value for key, value in vars(claim).items()}
-    return values | {"met": claim.met}
+    values = vars(claim) | {"met": claim.met}
+    return {key: None if isinstance(value, float) and math.isnan(value) else value for key, value in values.items()}

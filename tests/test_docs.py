@@ -94,7 +94,7 @@ def run_command(line: str, block: Block, monkeypatch: pytest.MonkeyPatch) -> str
     assert Path(words[0]).name == "rfasim", f"{block.page}:{block.line}: cannot execute {line!r}"
     if "quick" in block.marks and words[1] == "run":
         words += [f"--set={path}={value}" for path, value in QUICK]
-        words += [] if "pictures" in block.marks else ["--no-pictures"]
+        words += [] if "pictures" in block.marks or "--no-pictures" in words else ["--no-pictures"]
     said, complained = io.StringIO(), io.StringIO()
     with monkeypatch.context() as patch, contextlib.redirect_stdout(said), contextlib.redirect_stderr(complained):
         if "stopped" in block.marks:
@@ -349,6 +349,13 @@ def test_citation_and_changelog_name_the_version_of_the_package() -> None:
 
 
 def test_schema_block_of_the_tutorial_is_json_schema(copy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (block,) = [block for block in blocks(ROOT / "docs/tutorial.md") if "writes" in block.marks]
+    (block,) = [block for block in blocks(ROOT / "docs/tutorial.md") if "schema" in block.marks.get("writes", "")]
     run_command(block.text.strip(), block, monkeypatch)
     assert json.loads(Path(block.marks["writes"]).read_text(encoding="utf-8"))["title"] == "Case"
+
+
+def test_json_of_a_run_is_its_summary(copy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (block,) = [block for block in blocks(ROOT / "docs/tutorial.md") if "summary" in block.marks.get("writes", "")]
+    run_command(block.text.strip(), block, monkeypatch)
+    printed = json.loads(Path(block.marks["writes"]).read_text(encoding="utf-8"))
+    assert {**printed, "status": "complete"} == Result.read("runs/script").summary

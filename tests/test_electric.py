@@ -122,7 +122,7 @@ def test_a_floating_pair_carries_the_same_current_in_and_out(two_ports):
 
 
 def test_idle_nodes_take_no_part():
-    space, left, right = _slab(4, 0.0)
+    space, left, _ = _slab(4, 0.0)
     cells_on = space.points[space.cells][:, :, 0].max(axis=1) <= 0.5 + 1e-9
     inside = np.zeros(space.n_nodes, bool)
     inside[np.unique(space.cells[cells_on])] = True

@@ -8,8 +8,18 @@ from pydantic import ValidationError
 
 from rfasim.errors import InputError
 from rfasim.tissues import (
-    ALL_TEMPERATURE_LAWS, BODY, EPSILON_0, GABRIEL, LIBRARY, Archie, Linear, LinearInWater, Table, Tissue,
-    TissueOverride, resolve_tissues,
+    ALL_TEMPERATURE_LAWS,
+    BODY,
+    EPSILON_0,
+    GABRIEL,
+    LIBRARY,
+    Archie,
+    Linear,
+    LinearInWater,
+    Table,
+    Tissue,
+    TissueOverride,
+    resolve_tissues,
 )  # fmt: skip
 
 T = np.linspace(-10.0, 200.0, 4201)

@@ -1,9 +1,13 @@
 """Symmetric systems on a part of the nodes, solved by conjugate gradients with an incomplete factor.
 
 The matrix is ``A = diag(extra) + Laplacian(conductance)``; some nodes are held at given values. The preconditioner is
-the relaxed diagonal-based incomplete factor ``M = (D + L) D^-1 (D + L^T)``: ``L`` is the matrix' own triangle and only
-``D`` is computed, in one sweep. With Eisenstat's implementation (SIAM J. Sci. Stat. Comput. 2, 1981) an iteration then
-costs the two triangular sweeps and no matrix product.
+the diagonal-based incomplete factor ``M = (D + L) D^-1 (D + L^T)``: ``L`` is the matrix' own triangle and only ``D`` is
+computed, in one sweep. With Eisenstat's implementation (SIAM J. Sci. Stat. Comput. 2, 1981) an iteration then costs the
+two triangular sweeps and no matrix product.
+
+The sweeps run over a flat list of edges, sorted by the node they start from, not over rows: rows of a tetrahedral mesh
+have seven edges on average, and the end of so short an inner loop is mispredicted nearly every time. On a needle mesh
+with 343 000 edges a flat sweep takes 0.33 ms, one by rows 0.56 to 0.63 ms.
 """
 
 from __future__ import annotations
@@ -20,14 +24,9 @@ class NotConverged(ArithmeticError):
     """Conjugate gradients stopped short of the tolerance."""
 
 
-# Relaxation of the incomplete factor: 0 drops what does not fit the pattern, 1 moves all of it to the diagonal
-# (Axelsson & Lindskog 1986). Iterations for potential and heat, measured on needle meshes along a Hilbert curve:
-# 414 and 662 at 0, 420 and 664 at 0.5, 491 and 807 at 0.95.
-RELAXATION = 0.0
-
-
 @kernel
 def gather(values: Any, index: Any, out: Any) -> None:
+    """``out = values[index]``."""
     for k in range(np.uint64(index.shape[0])):
         out[k] = values[index[k]]
 
@@ -42,40 +41,44 @@ def diagonal_of(conductance: Any, lower: Any, upper: Any, diagonal: Any) -> None
 
 
 @kernel
-def factor(g: Any, indptr: Any, upper: Any, diagonal: Any, relaxation: float, scale: Any, middle: Any) -> None:
+def factor(g: Any, lower: Any, upper: Any, diagonal: Any, scale: Any, middle: Any) -> None:
     """Scale ``g`` in place to the unit incomplete factor; ``scale = D^-1/2``, ``middle = diag(A)/D - 2``."""
     n = np.uint64(diagonal.shape[0])
-    one = np.uint64(1)
     pivot = diagonal.copy()
-    for i in range(n):
+    for k in range(np.uint64(g.shape[0])):
+        i = lower[k]
+        p = pivot[i]
         # obtuse angles make negative conductances; a pivot that they push to zero would make the factor indefinite
+        if p.real < 0.05 * diagonal[i].real:
+            p = diagonal[i]
+            pivot[i] = p
+        pivot[upper[k]] -= g[k] * g[k] / p
+    for i in range(n):
         if pivot[i].real < 0.05 * diagonal[i].real:
             pivot[i] = diagonal[i]
-        row_sum = 0.0 * pivot[i]
-        for k in range(np.uint64(indptr[i]), np.uint64(indptr[i + one])):
-            row_sum += g[k]
-        part = 1.0 / pivot[i]
-        for k in range(np.uint64(indptr[i]), np.uint64(indptr[i + one])):
-            pivot[upper[k]] -= g[k] * ((1.0 - relaxation) * g[k] + relaxation * row_sum) * part
-    for i in range(n):
         scale[i] = 1.0 / np.sqrt(pivot[i])
         middle[i] = diagonal[i] / pivot[i] - 2.0
-    for i in range(n):
-        for k in range(np.uint64(indptr[i]), np.uint64(indptr[i + one])):
-            g[k] *= scale[i] * scale[upper[k]]
+    for k in range(np.uint64(g.shape[0])):
+        g[k] *= scale[lower[k]] * scale[upper[k]]
 
 
 @kernel
-def conjugate_gradients(g: Any, indptr: Any, upper: Any, scale: Any, middle: Any, b: Any, x: Any, tolerance: float,
-                        absolute: float, max_iterations: int) -> tuple[int, float, float]:
+def sweep(g: Any, start: Any, end: Any, y: Any) -> None:
+    """``y <- (I + T)^-1 y`` for a strict triangle ``T = -g``: edges sorted so that ``y[start]`` is final when read."""
+    for k in range(np.uint64(g.shape[0])):
+        y[end[k]] += g[k] * y[start[k]]
+
+
+@kernel
+def conjugate_gradients(g: Any, lower: Any, upper: Any, g_back: Any, lower_back: Any, upper_back: Any, scale: Any,
+                        middle: Any, b: Any, x: Any, tolerance: float, absolute: float, max_iterations: int
+                        ) -> tuple[int, float, float]:  # fmt: skip
     """Solve in the variables of the unit factor; ``x`` holds the first guess and gets the solution.
 
     Stops when the preconditioned residual's norm is below ``tolerance`` times that of ``b`` or below ``absolute``.
     Complex systems use the unconjugated products (they are complex symmetric). Returns iterations, residual, start.
     """
     n = np.uint64(b.shape[0])
-    one = np.uint64(1)
-    zero = 0.0 * b[0]
     r = np.empty_like(b)
     p = np.empty_like(b)
     t = np.empty_like(b)
@@ -83,60 +86,43 @@ def conjugate_gradients(g: Any, indptr: Any, upper: Any, scale: Any, middle: Any
     # reference norm: (I + L)^-1 S b
     for i in range(n):
         t[i] = scale[i] * b[i]
+    sweep(g, lower, upper, t)
     reference = 0.0
     for i in range(n):
-        ti = t[i]
-        for k in range(np.uint64(indptr[i]), np.uint64(indptr[i + one])):
-            t[upper[k]] += g[k] * ti
-        reference += ti.real * ti.real + ti.imag * ti.imag
-    # y = (I + L^T) S^-1 x, then r = (I + L)^-1 (S b - S A S S^-1 x)
+        reference += t[i].real * t[i].real + t[i].imag * t[i].imag
+    # r = (I + L)^-1 (S b - S A x) with S A x = (I + L) t + (I + L^T) t + middle t and t = S^-1 x
     for i in range(n):
         t[i] = x[i] / scale[i]
-    for i in range(n):
-        s = t[i]
-        for k in range(np.uint64(indptr[i]), np.uint64(indptr[i + one])):
-            s -= g[k] * t[upper[k]]
-        y[i] = s
-    for i in range(n):
-        r[i] = scale[i] * b[i] - y[i] - middle[i] * t[i]
+        r[i] = scale[i] * b[i] - t[i] - middle[i] * t[i]
+    for k in range(np.uint64(g.shape[0])):
+        r[lower[k]] += g[k] * t[upper[k]]
+    sweep(g, lower, upper, r)
+    rr = 0.0 * b[0]
     size = 0.0
-    rr = zero
     for i in range(n):
-        ri = r[i]
-        for k in range(np.uint64(indptr[i]), np.uint64(indptr[i + one])):
-            r[upper[k]] += g[k] * ri
-        # the sweep passes on the value before this subtraction
-        p[i] = ri - t[i]
-    for i in range(n):
-        r[i] = p[i]
-        rr += r[i] * r[i]
-        size += r[i].real * r[i].real + r[i].imag * r[i].imag
+        ri = r[i] - t[i]
+        r[i] = ri
+        p[i] = ri
+        rr += ri * ri
+        size += ri.real * ri.real + ri.imag * ri.imag
     goal = max(tolerance * tolerance * reference, absolute * absolute)
     first = size
     iterations = 0
     while size > goal and iterations < max_iterations:
         iterations += 1
-        # t = (I + L^T)^-1 p
-        for back in range(n):
-            last = n - one - back
-            s = p[last]
-            for k in range(np.uint64(indptr[last]), np.uint64(indptr[last + one])):
-                s += g[k] * t[upper[k]]
-            t[last] = s
-        # q = t + (I + L)^-1 (p + K t), kept in y
+        for i in range(n):
+            t[i] = p[i]
+        sweep(g_back, upper_back, lower_back, t)  # t = (I + L^T)^-1 p
         for i in range(n):
             y[i] = p[i] + middle[i] * t[i]
-        curvature = zero
+        sweep(g, lower, upper, y)  # q = t + (I + L)^-1 (p + K t), kept in y
+        curvature = 0.0 * b[0]
         for i in range(n):
-            yi = y[i]
-            for k in range(np.uint64(indptr[i]), np.uint64(indptr[i + one])):
-                y[upper[k]] += g[k] * yi
-            yi += t[i]
-            y[i] = yi
-            curvature += p[i] * yi
+            y[i] += t[i]
+            curvature += p[i] * y[i]
         alpha = rr / curvature
         before = rr
-        rr = zero
+        rr = 0.0 * b[0]
         size = 0.0
         for i in range(n):
             x[i] += alpha * (scale[i] * t[i])
@@ -168,7 +154,9 @@ class System:
         self.inner = np.flatnonzero(inner).astype(np.uint32)
         self.lower = number[space.lower[inner]].astype(np.uint32)
         self.upper = number[space.upper[inner]].astype(np.uint32)
-        self.indptr = np.concatenate([[0], np.cumsum(np.bincount(self.lower, minlength=self.n))]).astype(np.uint32)
+        # the same edges for the sweep back: from the last node to the first, by the higher end
+        self.back = np.lexsort((self.lower, self.upper))[::-1].astype(np.uint32)
+        self.lower_back, self.upper_back = self.lower[self.back], self.upper[self.back]
         # edges from a free to a held node bring the held value to the right-hand side
         a = np.flatnonzero(low_free & held[space.upper])
         b = np.flatnonzero(high_free & held[space.lower])
@@ -196,8 +184,10 @@ class System:
         self.scale = np.empty(self.n, dtype)
         self.middle = np.empty(self.n, dtype)
         self.diagonal = diagonal
-        factor(g, self.indptr, self.upper, diagonal, RELAXATION, self.scale, self.middle)
+        factor(g, self.lower, self.upper, diagonal, self.scale, self.middle)
         self.g = g
+        self.g_back = np.empty_like(g)
+        gather(g, self.back, self.g_back)
 
     def solve(self, source: Array | None, u: Array, tolerance: float, *, absolute: float = 0.0,
               max_iterations: int = 2000) -> int:
@@ -211,8 +201,9 @@ class System:
                 b += 1j * np.bincount(self.rim_free, inflow.imag, self.n)
         x = u[self.free].astype(self.g.dtype)
         iterations, residual, start = conjugate_gradients(
-            self.g, self.indptr, self.upper, self.scale, self.middle, b, x, tolerance, absolute, max_iterations
-        )
+            self.g, self.lower, self.upper, self.g_back, self.lower_back, self.upper_back, self.scale, self.middle, b, x,
+            tolerance, absolute, max_iterations,
+        )  # fmt: skip
         self.iterations += iterations
         if not np.isfinite(residual) or (iterations == max_iterations and residual > tolerance * start):
             raise NotConverged(f"conjugate gradients: residual {residual:.2g} after {iterations} iterations")

@@ -1,4 +1,4 @@
-"""What must hold in every run: energy books, the power of the ports, doses, and the same needle in two and three dimensions."""
+"""What must hold in every run: energy books, power of the ports, doses, one needle in two and three dimensions."""
 
 from __future__ import annotations
 
@@ -40,8 +40,8 @@ def ledger(quick: bool) -> Iterator[Claim]:
             changes.append(("generator.duration", "60 s"))
         frame = last_frame(Simulation(load_case(path, changes)))
         part = abs(frame.energy["imbalance"]) / frame.energy["electrical"]
-        yield Claim("Energy ledger", f"{path.name}, {frame.time:.0f} s", 0.0, frame.energy["imbalance"], part, 1e-6, "J",
-                    f"in parts of the {frame.energy['electrical']:.0f} J delivered")  # fmt: skip
+        name, note = f"{path.name}, {frame.time:.0f} s", f"in parts of the {frame.energy['electrical']:.0f} J delivered"
+        yield Claim("Energy ledger", name, 0.0, frame.energy["imbalance"], part, 1e-6, "J", note)
 
 
 def admittance(quick: bool) -> Iterator[Claim]:
@@ -115,7 +115,8 @@ def doses(quick: bool) -> Iterator[Claim]:
     heat, perfusion = 1e5, 0.0064
     frame = _uniform(37.0, 300.0, heat=heat, perfusion=perfusion)
     wanted = exact.uniform_perfused(heat, perfusion * 1050.0 * 3617.0, 1079.0 * 3540.0, 300.0)
-    yield relative("Uniform perfused tissue", "rise after 300 s at 0.1 W/ml", wanted, frame.max_temperature - 37.0, 0.005, "K")
+    rise = frame.max_temperature - 37.0
+    yield relative("Uniform perfused tissue", "rise after 300 s at 0.1 W/ml", wanted, rise, 0.005, "K")
 
 
 def dimensions(quick: bool) -> Iterator[Claim]:

@@ -1,7 +1,8 @@
 """A drying front in a column: the enthalpy and its stepper against Neumann's one-phase solution.
 
 Saturated tissue at the boiling point, its face held hotter from t = 0: the dry layer grows as
-``s = 2 lambda sqrt(alpha t)`` with the dry tissue's diffusivity ``alpha`` and ``Ste = c_dry dT / L``. Water does not move.
+``s = 2 lambda sqrt(alpha t)`` with the dry tissue's diffusivity ``alpha`` and ``Ste = c_dry dT / L``. Water
+does not move.
 """
 
 from __future__ import annotations
@@ -66,4 +67,5 @@ def stefan(quick: bool) -> Iterator[Claim]:
     """Front position at Stefan numbers 0.1 and 1."""
     for overheat, water in ((3.4, 0.05),) if quick else ((3.4, 0.05), (34.0, 0.05)):
         wanted, found, number = front(overheat, water, 100.0, 200 if quick else 400, 400 if quick else 1200)
-        yield relative("Stefan front", f"dried depth after 100 s, Ste = {number:.2f}", 1e3 * wanted, 1e3 * found, 0.01, "mm")
+        name = f"dried depth after 100 s, Ste = {number:.2f}"
+        yield relative("Stefan front", name, 1e3 * wanted, 1e3 * found, 0.01, "mm")

@@ -180,7 +180,9 @@ class Annulus:
     def potential(self, r: ArrayLike) -> Array:
         return np.asarray(np.log(self.outer / np.asarray(r)) / math.log(self.outer / self.a))
 
-    def perfused(self, r: ArrayLike, sigma: float, k: float, voltage: float, exchange: float, surface: Surface) -> Array:
+    def perfused(
+        self, r: ArrayLike, sigma: float, k: float, voltage: float, exchange: float, surface: Surface
+    ) -> Array:
         """Steady perfused rise, 0 at ``outer``: Green's function of ``(r u')'/r - m^2 u`` from Bessel functions."""
         m, a, b = math.sqrt(exchange / k), self.a, self.outer
         if surface == "cooled":
@@ -225,7 +227,10 @@ def two_spheres_resistance(a: float, distance: float, sigma: float) -> float:
 
 
 def stefan_root(stefan: float) -> float:
-    """``lambda`` of the one-phase front ``s = 2 lambda sqrt(alpha t)``: ``lambda e^(lambda^2) erf(lambda) = Ste/sqrt(pi)``."""
+    """``lambda`` of the one-phase front ``s = 2 lambda sqrt(alpha t)``.
+
+    It solves ``lambda exp(lambda^2) erf(lambda) = Ste / sqrt(pi)``.
+    """
     return float(
         brentq(lambda x: x * math.exp(x * x) * erf(x) - stefan / math.sqrt(math.pi), 1e-9, 3.0, xtol=1e-14)
     )
@@ -243,4 +248,5 @@ def arrhenius_omega(frequency_factor: float, activation_energy: float, celsius: 
 
 def cem43(celsius: float, t: float) -> float:
     """Equivalent minutes at 43 degC after ``t`` seconds at one temperature: ``t R^(43 - T)``, R = 0.5 or 0.25."""
-    return t / 60 * (0.5 if celsius >= 43 else 0.25) ** (43 - celsius)
+    base = 0.5 if celsius >= 43 else 0.25
+    return t / 60 * math.pow(base, 43 - celsius)

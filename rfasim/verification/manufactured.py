@@ -5,8 +5,8 @@ On a box of edge ``L`` (or a cylinder of radius and height ``L``) with ``p`` the
     T   = 45 + 25 g(t) p,              g = 1 - exp(-t/tau)/2    no heat through any wall
     phi = V (z/L + f(t) q),            q = p sin(pi z / L),  f = g/2   given at the ends, no current through the sides
 
-and the sources that make them exact are added to both equations. The step below goes through the same calls as
-:class:`rfasim.simulation.Simulation`: expected temperature, admittivity in series, potential, Joule heat by edges, TR-BDF2.
+and the sources that make them exact are added to both equations. The step below goes through the same calls as the
+simulation's: expected temperature, admittivity in series, potential, Joule heat by edges, TR-BDF2.
 """
 
 from __future__ import annotations
@@ -34,6 +34,7 @@ TISSUE = Tissue(
     conductivity=0.2, conductivity_law=Linear(kind="linear", slope=0.015), thermal_conductivity=0.52,
     thermal_conductivity_law=Linear(kind="linear", slope=0.0025), heat_capacity_law=Linear(kind="linear", slope=0.003),
 )  # fmt: skip
+LABELS = ("temperature, L2", "potential, L2", "temperature, gradient", "potential, gradient")
 CAPACITY = TISSUE.density * TISSUE.heat_capacity
 
 
@@ -55,10 +56,8 @@ class Manufactured:
         for d in range(dim):
             grad_p[:, d] = -w * s[:, d] * np.prod(np.delete(c, d, axis=1), axis=1)
         sides = np.prod(c[:, :-1], axis=1)
-        if dim == 3:
-            lap_sides = -2 * w**2 * sides
-        else:  # (r, z): cos'' + cos'/r, with sin(x)/x at the axis
-            lap_sides = -(w**2) * (c[:, 0] + np.sinc(self.points[:, 0] / L))
+        # (r, z): cos'' + cos'/r, with sin(x)/x at the axis
+        lap_sides = -(w**2) * (2 * sides if dim == 3 else c[:, 0] + np.sinc(self.points[:, 0] / L))
         lap_p = lap_sides * c[:, -1] - w**2 * p
         # q = sides * cos(z) sin(z) = sides * sin(2 z) / 2
         twice = 0.5 * np.sin(2 * x[:, -1])
@@ -227,7 +226,7 @@ def in_space(quick: bool) -> Iterator[Claim]:
             space = mesh(n)
             T, phi = solve(space, 20.0, 20)
             rows.append(errors(space, T, phi, 20.0))
-        for column, label in enumerate(("temperature, L2", "potential, L2", "temperature, gradient", "potential, gradient")):
+        for column, label in enumerate(LABELS):
             wanted = 2.0 if column < 2 else 1.0
             yield order(group, f"{label}, {name}", wanted, [row[column] for row in rows])
 
@@ -248,13 +247,14 @@ def in_time(quick: bool) -> Iterator[Claim]:
 
 def _needle(step: float) -> Array:
     """Temperatures after a whole run of 64 s at one step size."""
+    law = {"kind": "linear", "slope": 0.02, "high": 200.0}
     case = case_from_dict(
         {
             "name": "needle",
             "electrodes": [{"device": "needle", "tip": (0, 0, -0.015)}],
             "generator": {"protocol": "constant_voltage", "voltage": 9.0, "duration": 64.0},
             "domain": {"axisymmetric": True, "radius": 0.04, "height": 0.08},
-            "tissues": {"liver": {"conductivity": 0.2, "conductivity_law": {"kind": "linear", "slope": 0.02, "high": 200.0}}},
+            "tissues": {"liver": {"conductivity": 0.2, "conductivity_law": law}},
             "boiling": {"enabled": False},
             "mesh": {"size": 7e-4, "rim_size": 7e-4},
             # the tolerance lets every step grow, so that the largest allowed one is the step
