@@ -142,7 +142,7 @@ It is a dose and not a final isotherm, because the history counts: in measured a
 the margin at switch-off lies anywhere between 33 and 58 degC. It stands for coagulation, the whitening that
 published zone diameters measure. And it is harmless at body temperature (1.3e-5 1/s at 37 degC: 21 hours to
 Omega = 1), which the other liver set is not: at 2.9e-4 1/s that one kills untouched tissue in 57 minutes,
-and after 12 minutes of low power it draws zones two to three times as large. The two disagree by a factor
+and after 12 minutes at 30 W it draws a zone twice as large. The two disagree by a factor
 of 14 to 20 in time between 45 and 60 degC; every run reports both.
 """
 

@@ -27,7 +27,6 @@ EXTRAS = {
     "viz": "3-D pictures by VTK (else simpler ones)",
     "images": "label maps from NIfTI files",
     "meshio": "meshes made by other programs",
-    "amg": "faster potential on large meshes",
 }
 GB = 1e9
 

@@ -178,7 +178,7 @@ ALL_TEMPERATURE_LAWS: tuple[Any, ...] = (
 # ------------------------------------------------------------------------------------- laws of the water lost
 
 class Archie(_Record):
-    """Conductivity of a porous body whose pore water is partly steam: ``max((1 - lost)^exponent, dry)``.
+    """Conductivity of a porous body whose pore water is partly steam: ``dry + (1 - dry) (1 - lost)^exponent``.
 
     Archie, Trans. AIME 146 (1942) 54: conductivity goes with water saturation to a power near 2. ``dry`` is what is
     left when all water is gone: about a hundredth (the two decades of the Valencia group's models).
