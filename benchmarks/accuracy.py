@@ -36,7 +36,7 @@ TIGHT = {"time.tolerance": "0.03 K", "solver.potential_tolerance": "1e-8", "solv
 # A run of problem A is steady for most of its time, and nothing but the end is asked for.
 FEW_STEPS = {"time.max_step": "60 s", "output.frames_every": "12 min"}
 # Enough for the one per cent that is asked for; see README.md.
-LOOSE = {**FEW_STEPS, "solver.potential_tolerance": "1e-4", "solver.heat_tolerance": "1e-3"}
+LOOSE = {**FEW_STEPS, "solver.heat_tolerance": "1e-3"}
 
 
 def sizes(size: float, rim: float, grow: float) -> dict[str, str]:
@@ -48,9 +48,8 @@ ROWS: dict[str, list[tuple[str, dict[str, str]]]] = {
     "a": [
         ("as shipped", {}),
         ("as shipped, few steps", LOOSE),
-        ("0.4 mm, grow 0.5", {**LOOSE, **sizes(0.4, 0.1, 0.5)}),
         ("0.4 mm, grow 0.3", {**LOOSE, **sizes(0.4, 0.1, 0.3)}),
-        ("0.3 mm, grow 0.3", {**LOOSE, **sizes(0.3, 0.1, 0.3)}),
+        ("0.3 mm, grow 0.25", {**LOOSE, **sizes(0.3, 0.1, 0.25)}),
         ("0.3 mm, grow 0.2", {**LOOSE, **sizes(0.3, 0.1, 0.2)}),
         ("0.2 mm, grow 0.2", {**LOOSE, **sizes(0.2, 0.05, 0.2)}),
     ],
@@ -75,6 +74,8 @@ ROWS: dict[str, list[tuple[str, dict[str, str]]]] = {
     ],
 }  # fmt: skip
 CASE_OF["scale"] = CASE_OF["a"]
+# the cheapest row of each that is within 1 %
+BEST_AXISYMMETRIC = "0.15 mm, grow 0.15"
 
 
 # ------------------------------------------------------------------------------------------------ one run

@@ -460,6 +460,8 @@ def _override(data: dict[str, Any], place: str, value: Any) -> None:
     walked = ""
     for index, step in enumerate(steps):
         last = index == len(steps) - 1
+        if isinstance(here, list) and isinstance(step, str) and step.isdigit():
+            step = int(step)  # electrodes.0 means electrodes[0]
         if isinstance(step, int):
             if not isinstance(here, list):
                 raise InputError(

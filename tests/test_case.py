@@ -564,3 +564,8 @@ def test_json_schema_refuses_what_the_editor_should_mark() -> None:
         wrong = json.loads(json.dumps(good))
         wrong[place[0]][place[1]] = value
         assert not SCHEMA.is_valid(wrong), place
+
+
+def test_a_list_entry_is_reached_with_brackets_or_with_a_dot() -> None:
+    for place in ("electrodes[0].active_length", "electrodes.0.active_length"):
+        assert load_case(NEEDLE, [(place, "20 mm")]).electrodes[0].active_length == 0.02  # type: ignore[union-attr]

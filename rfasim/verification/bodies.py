@@ -122,10 +122,10 @@ def _ball_case(thermal: str, perfusion: float, radii: tuple[float, ...], *, dura
     return body_case(
         "ball",
         {"device": "ball", "radius": BALL_RADIUS, "thermal": ADIABATIC if thermal == "adiabatic" else COOLED},
-        {"shape": "ball", "radius": 0.15, "axisymmetric": not three, **UNBOUNDED},
+        {"shape": "ball", "radius": 0.1 if three else 0.15, "axisymmetric": not three, **UNBOUNDED},
         power=BALL_POWER, perfusion=perfusion, duration=duration, steady=duration == FOREVER,
         frames_every=10.0 if duration < FOREVER else None,
-        mesh={"size": 4e-4, "rim_size": 4e-4, "grow": 0.35, "max_size": 0.03} if three
+        mesh={"size": 1.2e-4, "rim_size": 1.2e-4, "grow": 0.13, "max_size": 0.03} if three
         else {"size": 1e-4, "rim_size": 1e-4, "grow": 0.12, "max_size": 0.01},
         tolerance=0.1,
         probes={f"{r:g}": tuple(1e-3 * r * direction) for r in radii},
@@ -179,7 +179,10 @@ SPHEROID_RADII = (0.75, 1.0, 2.0, 3.0, 5.0, 7.5, 10.0, 15.0, 20.0, 30.0)
 
 
 def spheroid(quick: bool) -> Iterator[Claim]:
-    """The needle with an exact field: prolate spheroid, 30 mm long and 1.5 mm wide, in unbounded tissue."""
+    """The needle with an exact field: prolate spheroid, 30 mm long and 1.5 mm wide, in unbounded tissue.
+
+    In 3-D the resistance takes a finer mesh than the temperatures; with a constant conductivity the first frame has it.
+    """
     group = "Spheroid needle"
     needle = exact.SpheroidNeedle(*SPHEROID)
     for thermal, three in (("adiabatic", False), ("cooled", False), ("adiabatic", True)):
@@ -188,7 +191,7 @@ def spheroid(quick: bool) -> Iterator[Claim]:
         case = body_case(
             "spheroid",
             {"device": "spheroid", "semi_axes": SPHEROID, "thermal": ADIABATIC if thermal == "adiabatic" else COOLED},
-            {"shape": "ball", "radius": 0.15, "axisymmetric": not three, **UNBOUNDED},
+            {"shape": "ball", "radius": 0.08 if three else 0.15, "axisymmetric": not three, **UNBOUNDED},
             voltage=VOLTAGE,
             mesh={"size": 2.5e-4, "rim_size": 2.5e-4, "grow": 0.4, "max_size": 0.03} if three
             else {"size": 1e-4, "rim_size": 1e-4, "grow": 0.12, "max_size": 0.01},
@@ -197,14 +200,18 @@ def spheroid(quick: bool) -> Iterator[Claim]:
         frame = last_frame(Simulation(case))
         where = "3-D" if three else "axisymmetric"
         if thermal == "adiabatic":
-            yield relative(group, f"resistance, {where}", needle.resistance(SIGMA), frame.impedance.real, 0.005, "ohm")
+            found_r = frame.impedance.real
+            if three:
+                fine = case.mesh.model_copy(update={"size": 1e-4, "rim_size": 1e-4, "grow": 0.14})
+                found_r = next(Simulation(case.model_copy(update={"mesh": fine})).frames()).impedance.real
+            yield relative(group, f"resistance, {where}", needle.resistance(SIGMA), found_r, 0.005, "ohm")
         phi = VOLTAGE * needle.potential(1e-3 * np.array(SPHEROID_RADII))
         wanted = exact.kohlrausch_field(SIGMA, K, VOLTAGE, phi, thermal)  # type: ignore[arg-type]
         found = [frame.probes[f"{r:g}"] - BODY for r in SPHEROID_RADII]
         yield _worst(group, f"rise, {thermal}, {where}", SPHEROID_RADII, list(wanted), found)
 
 
-ROD_RADIUS, TUBE_RADIUS, ROD_LENGTH = 0.00075, 0.05, 0.02
+ROD_RADIUS, TUBE_RADIUS, ROD_LENGTH = 0.00075, 0.05, 0.005
 ROD_RADII = (0.75, 1.0, 2.0, 4.0, 6.124, 10.0, 20.0)
 
 
@@ -227,7 +234,7 @@ def annulus(quick: bool) -> Iterator[Claim]:
                 "thermal_boundary": {"kind": "fixed", "ends": "insulated"},
             },
             voltage=VOLTAGE, perfusion=w,
-            mesh={"size": 3e-4, "rim_size": 3e-4, "grow": 0.3, "max_size": 0.005} if three
+            mesh={"size": 1.5e-4, "rim_size": 1.5e-4, "grow": 0.15, "max_size": 0.005} if three
             else {"size": 1e-4, "rim_size": 1e-4, "grow": 0.12, "max_size": 0.005},
             probes={f"{r:g}": (1e-3 * r, 0.0, 0.0) for r in ROD_RADII},
         )  # fmt: skip
@@ -239,9 +246,10 @@ def annulus(quick: bool) -> Iterator[Claim]:
             yield relative(group, f"resistance, {where}", wanted_r, frame.impedance.real, 0.005, "ohm")
             points = simulation.mesh.points
             r = np.abs(points[:, 0]) if simulation.mesh.axisymmetric else np.hypot(points[:, 0], points[:, 1])
-            off = np.abs(frame.potential.real / VOLTAGE - ring.potential(np.clip(r, ROD_RADIUS, TUBE_RADIUS)))
-            worst = float(off.max())
-            yield Claim(group, f"potential at all nodes, {where}", 0.0, worst, worst, 0.005, "", "in parts of the voltage")
+            off = frame.potential.real / VOLTAGE - ring.potential(np.clip(r, ROD_RADIUS, TUBE_RADIUS))
+            worst = float(np.abs(off).max())
+            name = f"potential at all nodes, {where}"
+            yield Claim(group, name, 0.0, worst, worst, 0.005, "", "in parts of the voltage")
             rise = frame.max_temperature - BODY
             yield relative(group, f"highest rise, {thermal}, {where}", exact.kohlrausch_cooled(SIGMA, K, VOLTAGE), rise,
                            0.005, "K")  # fmt: skip
