@@ -5,9 +5,9 @@
     python benchmarks/accuracy.py a --set mesh.grow=0.3 --set mesh.size="0.4 mm"     # one row of one's own
     python benchmarks/accuracy.py reference a       # the converged solution, into reference.json
 
-Each row is a process of its own: kernels are loaded (``load_s``, kept apart) and warmed on a tiny mesh, then mesh and run
-are timed, the median of several repeats. What a row costs is CPU time; clock time stands beside it. Errors are against
-``reference.json``, which says how it was made.
+Each row is a process of its own: kernels are loaded (``load_s``, kept apart) and warmed on a tiny mesh, then mesh and
+run are timed, the median of several repeats. What a row costs is CPU time; clock time stands beside it. Errors are
+against ``reference.json``, which says how it was made.
 """
 
 from __future__ import annotations
@@ -173,6 +173,11 @@ def run_once(path: Path, overrides: dict[str, str], *, profile: bool = False) ->
     return row
 
 
+MEDIANS = (
+    "mesh_s", "run_s", "clock_s", "total_s", "mesh_clock_s", "times_real", "us_per_node_step", "ns_per_cell_step"
+)  # fmt: skip
+
+
 def child(job: dict[str, Any]) -> dict[str, Any]:
     """One row, in a process of its own: warm up, repeat, take medians, profile apart."""
     from rfasim.simulation import peak_memory_mb
@@ -185,7 +190,7 @@ def child(job: dict[str, Any]) -> dict[str, Any]:
     load, base = time.process_time() - start, peak_memory_mb() or 0.0
     runs = [run_once(path, overrides) for _ in range(job["repeats"])]
     row = dict(runs[0])
-    for key in ("mesh_s", "run_s", "clock_s", "total_s", "mesh_clock_s", "times_real", "us_per_node_step", "ns_per_cell_step"):
+    for key in MEDIANS:
         row[key] = float(np.median([run[key] for run in runs]))
     row["load_s"] = load
     row["kb_per_cell"] = ((peak_memory_mb() or 0.0) - base) * 1024 / row["cells"]
@@ -289,9 +294,12 @@ def main() -> None:
     done = []
     for name, overrides in rows:
         row = {"row": name, **with_errors(problem, run_row(CASE_OF[problem], overrides, options.repeats), reference)}
-        common.emit({key: value for key, value in row.items() if key != "curve"} | {"overrides": overrides}, options.out)
+        shown = {key: value for key, value in row.items() if key != "curve"}
+        common.emit(shown | {"overrides": overrides}, options.out)
         done.append(row)
-    errors = {f"error_{key}_%": "+.2f" for key in wanted(problem)} | ({"error_curve_%": ".2f"} if problem[0] == "b" else {})
+    errors = {f"error_{key}_%": "+.2f" for key in wanted(problem)}
+    if problem[0] == "b":
+        errors |= {"error_curve_%": ".2f", "roll_off": ".2f"}
     print(common.table(done, {
         "row": "", "nodes": "", "cells": "", "mesh_s": ".2f", "run_s": ".2f", "total_s": ".2f", "clock_s": ".2f",
         "times_real": ".0f", "steps": "", "cg_potential": "", "cg_heat": "", **errors, "ns_per_cell_step": ".0f",
@@ -300,7 +308,8 @@ def main() -> None:
     for row in done:
         if row.get("profile"):
             total = sum(row["profile"].values())
-            print(f"\n{row['row']}: " + ", ".join(f"{part} {seconds / total:.0%}" for part, seconds in row["profile"].items()))
+            parts = ", ".join(f"{part} {seconds / total:.0%}" for part, seconds in row["profile"].items())
+            print(f"\n{row['row']}: {parts}")
 
 
 if __name__ == "__main__":

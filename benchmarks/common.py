@@ -36,7 +36,8 @@ def machine() -> dict[str, Any]:
     if Path("/proc/cpuinfo").exists():
         lines = Path("/proc/cpuinfo").read_text().splitlines()
         cpu = next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), cpu)
-    git = subprocess.run(["git", "describe", "--always", "--dirty"], cwd=HERE, capture_output=True, text=True, check=False)
+    command = ["git", "describe", "--always", "--dirty"]
+    git = subprocess.run(command, cwd=HERE, capture_output=True, text=True, check=False)
     return {
         "cpu": cpu, "cores": os.cpu_count(), "load": round(os.getloadavg()[0], 2), "system": platform.platform(),
         "python": platform.python_version(), "numpy": np.__version__, "numba": numba.__version__,

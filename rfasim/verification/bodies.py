@@ -122,10 +122,10 @@ def _ball_case(thermal: str, perfusion: float, radii: tuple[float, ...], *, dura
     return body_case(
         "ball",
         {"device": "ball", "radius": BALL_RADIUS, "thermal": ADIABATIC if thermal == "adiabatic" else COOLED},
-        {"shape": "ball", "radius": 0.1 if three else 0.15, "axisymmetric": not three, **UNBOUNDED},
+        {"shape": "ball", "radius": 0.08 if three else 0.15, "axisymmetric": not three, **UNBOUNDED},
         power=BALL_POWER, perfusion=perfusion, duration=duration, steady=duration == FOREVER,
         frames_every=10.0 if duration < FOREVER else None,
-        mesh={"size": 1.2e-4, "rim_size": 1.2e-4, "grow": 0.13, "max_size": 0.03} if three
+        mesh={"size": 8e-5, "rim_size": 8e-5, "grow": 0.15, "max_size": 0.03} if three
         else {"size": 1e-4, "rim_size": 1e-4, "grow": 0.12, "max_size": 0.01},
         tolerance=0.1,
         probes={f"{r:g}": tuple(1e-3 * r * direction) for r in radii},
