@@ -201,8 +201,8 @@ class System:
                 b += 1j * np.bincount(self.rim_free, inflow.imag, self.n)
         x = u[self.free].astype(self.g.dtype)
         iterations, residual, start = conjugate_gradients(
-            self.g, self.lower, self.upper, self.g_back, self.lower_back, self.upper_back, self.scale, self.middle, b, x,
-            tolerance, absolute, max_iterations,
+            self.g, self.lower, self.upper, self.g_back, self.lower_back, self.upper_back, self.scale, self.middle,
+            b, x, tolerance, absolute, max_iterations,
         )  # fmt: skip
         self.iterations += iterations
         if not np.isfinite(residual) or (iterations == max_iterations and residual > tolerance * start):
