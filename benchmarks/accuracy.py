@@ -218,7 +218,12 @@ def wanted(problem: str) -> tuple[str, ...]:
 
 
 def extrapolate(coarse: float, middle: float, fine: float) -> tuple[float, float]:
-    """Limit of a second-order sequence of halved cells, and how far the two extrapolations differ."""
+    """Limit of a second-order sequence of halved cells, and how far the two extrapolations differ.
+
+    A sequence that turns back is not second order: then the finest value, and its distance from the middle one.
+    """
+    if (fine - middle) * (middle - coarse) <= 0:
+        return fine, abs(fine - middle)
     limit = fine + (fine - middle) / 3
     return limit, abs(limit - (middle + (middle - coarse) / 3))
 
@@ -236,7 +241,8 @@ def make_reference(problem: str, halvings: tuple[int, ...] = (2, 4, 8)) -> dict[
         rows.append(row)
     out: dict[str, Any] = {
         "made": "axisymmetric, cells halved twice, Richardson extrapolation of second order; uncertainty: "
-                "difference between the extrapolations from the first and the second pair",
+                "difference between the extrapolations from the first and the second pair; where the sequence turns "
+                "back, the finest value and its distance from the middle one",
         "settings": tight, "cells": [row.get("cells") for row in rows], **common.machine(),
     }  # fmt: skip
     for key in wanted(problem):

@@ -53,7 +53,11 @@ def test_extrapolation_finds_the_limit_of_a_second_order_sequence():
     limit, spread = accuracy.extrapolate(*(5 + 3 * h**2 for h in (0.4, 0.2, 0.1)))
     assert limit == pytest.approx(5, abs=1e-12)
     assert spread < 1e-12
-    assert accuracy.extrapolate(*(5 + 3 * h for h in (0.4, 0.2, 0.1)))[1] > 0.1
+    assert accuracy.extrapolate(*(5 + 3 * h for h in (0.4, 0.2, 0.1)))[1] > 0.09
+
+
+def test_extrapolation_does_not_trust_a_sequence_that_turns_back():
+    assert accuracy.extrapolate(3.0, 2.0, 2.25) == (2.25, 0.25)
 
 
 def test_clocks_give_each_part_its_own_time_and_no_more():

@@ -120,7 +120,7 @@ def doses(quick: bool) -> Iterator[Claim]:
 
 
 def dimensions(quick: bool) -> Iterator[Claim]:
-    """The same needle, axisymmetric and 3-D: problem A, whose zone is a sleeve of 1.6 mm radius and asks for fine meshes."""
+    """The same needle, axisymmetric and 3-D: problem A, whose zone is a sleeve of 1.6 mm radius."""
     if quick or not CASES.is_dir():
         return
     fine = [("mesh.size", "0.1 mm"), ("mesh.rim_size", "0.03 mm"), ("mesh.grow", "0.15")]
