@@ -298,6 +298,8 @@ class MeshOptions(Record):
     """edge length at vessels; a fifth of their diameter when not stated"""
     file: str | None = None
     """a mesh made elsewhere, from the case file's folder, instead of all the above"""
+    unit: Length = 1.0
+    """the unit of length in such a file: 1 mm where its coordinates are millimetres"""
     groups: dict[str, str] = Field(default={})
     """for such a mesh: its group names and the parts they are, such as 'electrodes[0].contact' or 'outer'"""
 

@@ -145,7 +145,7 @@ def _mesh_of(case: Case, base: Path | None) -> Mesh:
     if options.file is not None:
         from rfasim.mesh_io import read_mesh
 
-        return read_mesh(_resolve(options.file, base), groups=dict(options.groups) or None)
+        return read_mesh(_resolve(options.file, base), groups=dict(options.groups) or None, unit=options.unit)
     surfaces = []
     for index, vessel in enumerate(case.vessels):
         tube = geometry.Tube(np.array(vessel.points), vessel.diameter / 2)
