@@ -150,7 +150,7 @@ class System:
         number = np.full(space.n_nodes, -1, np.int64)
         number[self.free] = np.arange(self.n)
         low_free, high_free = is_free[space.lower], is_free[space.upper]
-        inner = low_free & high_free
+        inner = low_free & high_free & space.carries
         self.inner = np.flatnonzero(inner).astype(np.uint32)
         self.lower = number[space.lower[inner]].astype(np.uint32)
         self.upper = number[space.upper[inner]].astype(np.uint32)

@@ -40,8 +40,8 @@ class Space:
     """P1 functions on simplices: ``points`` (n, d) [m], ``cells`` (m, d+1); (r, z) with weight 2 pi r when d = 2.
 
     ``indptr``, ``upper``: the strict upper triangle's pattern, one entry per edge; ``terms``: the weights [m]
-    of each cell's edges; ``volumes`` (m,) [m^3]; ``shares`` (m, d+1) [m^3]: each vertex' part of the lumped
-    volume.
+    of each cell's edges; ``carries`` (edges,): whether any of them is not zero; ``volumes`` (m,) [m^3];
+    ``shares`` (m, d+1) [m^3]: each vertex' part of the lumped volume.
     """
 
     def __init__(self, points: Array, cells: Array) -> None:
@@ -73,6 +73,10 @@ class Space:
         slots = np.empty((n_cells, len(local)), np.uint32)
         kernels.find_slots(self.cells, local, self.indptr, self.upper, slots)
         self.terms = self._terms(weights, slots)
+        # an edge opposite right dihedral angles only carries nothing: a third of them on a lattice mesh
+        self.carries = np.zeros(self.n_edges, np.bool_)
+        for terms in self.terms:
+            self.carries[terms.slots[terms.weights != 0.0]] = True
 
     def node_volumes(self, mask: Array | None = None) -> Array:
         """Lumped volume of each node [m^3], of the cells in ``mask`` (all when None)."""
