@@ -13,7 +13,8 @@ from rfasim.errors import InputError
 from rfasim.simulation import Simulation
 
 CASES = Path(__file__).parent.parent / "cases"
-COARSE = [("mesh.size", "0.6 mm"), ("mesh.rim_size", "0.6 mm"), ("mesh.zone_size", "8 mm"), ("generator.duration", "5 s")]
+MESH = [("mesh.size", "0.6 mm"), ("mesh.rim_size", "0.6 mm"), ("mesh.zone_size", "8 mm")]
+COARSE = [*MESH, ("generator.duration", "5 s")]
 
 
 def needle(*changes: tuple[str, str]) -> Case:
