@@ -293,7 +293,7 @@ def _simulate(
                 writer.finish(summarise(last), "failed")
             raise
         if last is None:  # the checkpoint was taken at the very end
-            last = simulation._frame(simulation.now, 0.0, True)
+            last = simulation.present_frame()
         summary = summarise(last)
         writer.finish(summary, status)
     return summary, status == "partial"

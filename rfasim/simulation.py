@@ -589,6 +589,10 @@ class Simulation:
         e = self.state.energy
         return e["electrical"] + e["metabolic"] - sum(e[a] for a in ACCOUNTS[2:])
 
+    def present_frame(self) -> Frame:
+        """The state as it is, as a frame of its own (a resumed run that was already at its end has no other)."""
+        return self._frame(self.now, 0.0, True)
+
     def _frame(self, moment: Moment, h: float, output: bool) -> Frame:
         s = self.state
         criterion = self.case.zone.criterion
