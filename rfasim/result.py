@@ -54,17 +54,11 @@ _STATUS = ("complete", "partial", "failed")
 def zone_level(criterion: str, damage: Mapping[str, NDArray[np.float64]]) -> NDArray[np.float64]:
     """Nodal field of the damage criterion, >= 0 where tissue is dead, smooth across the border.
 
-    ``damage`` holds the values by model name as frames and result folders do; the measure is the one of
-    :meth:`rfasim.damage.Damage.measure`, the logarithm of a dose over its threshold or a difference to it.
+    ``damage`` holds the values by model name as frames and result folders do; see :func:`rfasim.damage.measure`.
     """
-    from rfasim.damage import MODELS, Isotherm, ThreeState
+    from rfasim.damage import measure  # compiled kernels: loaded when used
 
-    model = MODELS[criterion]
-    if isinstance(model, Isotherm):
-        return np.asarray(damage["max_temperature"] - model.threshold)
-    if isinstance(model, ThreeState):
-        return np.asarray(damage[criterion] - model.threshold)
-    return np.asarray(np.log(np.maximum(damage[criterion], 1e-30) / model.threshold))
+    return measure(criterion, damage)
 
 
 def _fields(frame: Frame, criterion: str | None) -> dict[str, NDArray[np.float32]]:
