@@ -6,8 +6,9 @@ temperature, and where its sensors sit. It knows no mesh, no tissue and no watts
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, ClassVar, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +20,7 @@ from rfasim.quantities import (
     Distance,
     HeatTransfer,
     Point,
+    Power,
     Problems,
     Record,
     SpecificHeat,
@@ -35,12 +37,42 @@ class Contact:
     """A conducting part of a device's surface: where that lies inside ``extent`` (everywhere for None).
 
     ``rim`` says that the contact ends on a smooth surface, where the current density is singular (as r^-1/2)
-    and a mesh has to be fine.
+    and a mesh has to be fine. Contacts of one device with the same ``terminal`` are joined inside it; a case
+    names the terminal. A contact conducts from the deployment ``stage`` on (0: from the start); before that
+    its surface is insulated.
     """
 
     name: str
     extent: Shape | None = None
     rim: bool = False
+    terminal: str = ""
+    stage: int = 0
+
+    def __post_init__(self) -> None:
+        if not self.terminal:
+            object.__setattr__(self, "terminal", self.name)
+
+
+@dataclass(frozen=True)
+class Datum:
+    """A parameter's value as one writes it ("35 mm") and where that is from.
+
+    A source that begins with ``assumed`` says that none gives the value.
+    """
+
+    value: Any
+    source: str
+
+
+@dataclass(frozen=True)
+class Model:
+    """A device as it is sold: what its family's parameters are, each with its source."""
+
+    title: str
+    data: Mapping[str, Datum]
+    protocol: str = ""
+    """the protocol of the catalogue that its generator runs"""
+    notes: str = ""
 
 
 class Adiabatic(Record):
@@ -103,9 +135,23 @@ class Device(Record):
 
     through: ClassVar[bool] = False
     """the device runs through the whole domain, so its contact may leave it"""
+    MODELS: ClassVar[Mapping[str, Model]] = {}
+    """named devices of this family; a family that has some gets a field ``model`` that chooses one"""
+    SOURCES: ClassVar[Mapping[str, str]] = {}
+    """where the family's own defaults are from, by parameter; what is missing here is assumed"""
 
     thermal: Thermal = Adiabatic()
     """how the device exchanges heat with the tissue"""
+    rated_power: Power | None = None
+    """the largest power the device is made for; not checked when not stated"""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _fill_from_model(cls, data: Any) -> Any:
+        """What the case does not state is as in the named model."""
+        if isinstance(data, dict) and isinstance(name := data.get("model"), str) and name in cls.MODELS:
+            return {**{key: datum.value for key, datum in cls.MODELS[name].data.items()}, **data}
+        return data
 
     def shape(self) -> Shape:
         """The whole device as a signed distance in world coordinates [m]."""
@@ -134,6 +180,26 @@ class Device(Record):
     def smallest_feature(self) -> float:
         """The smallest width a mesh has to resolve [m]."""
         raise NotImplementedError(f"{type(self).__name__} has to say how fine it is")
+
+    @property
+    def returns(self) -> tuple[str, ...]:
+        """Terminals that take the current back unless the case says otherwise; none for a monopolar device."""
+        return ()
+
+    @property
+    def terminals(self) -> tuple[str, ...]:
+        """What a generator can be wired to, in the order of the contacts."""
+        return tuple(dict.fromkeys(contact.terminal for contact in self.contacts()))
+
+    @property
+    def stages(self) -> int:
+        """Number of deployment stages; 1 for a device that does not move."""
+        return 1 + max(contact.stage for contact in self.contacts())
+
+    @property
+    def outlets(self) -> tuple[tuple[str, Array], ...]:
+        """Openings through which a fluid leaves: pairs of (name, point (3,) [m])."""
+        return ()
 
     @property
     def thermocouples(self) -> tuple[tuple[str, Array], ...]:
