@@ -26,7 +26,8 @@ from rfasim.complaints import complaints, input_error, near
 from rfasim.damage import CRITERIA, DEFAULT_CRITERION
 from rfasim.electrodes import AnyDevice
 from rfasim.errors import InputError
-from rfasim.generator import Generator
+from rfasim.generator import GROUND, Connection
+from rfasim.protocols import Generator
 from rfasim.quantities import (
     Density,
     Diffusivity,
@@ -84,6 +85,14 @@ class ThermalBoundary(Record):
     """another kind for the flat ends of a cylinder"""
 
 
+class Pad(Record):
+    """A dispersive pad (ground) on the domain's surface: all of it within ``radius`` of a point."""
+
+    at: Point
+    """middle of the pad; on the domain's surface"""
+    radius: Length
+
+
 class _Domain(Record):
     centre: Point | None = None
     """middle of the domain; the middle of the first electrode's conducting part when not stated"""
@@ -91,6 +100,20 @@ class _Domain(Record):
     """compute in the half plane (r, z) instead of in three dimensions"""
     electric_boundary: ElectricBoundary = ElectricBoundary()
     thermal_boundary: ThermalBoundary = ThermalBoundary()
+    pad: Pad | None = None
+    """a dispersive pad at a stated place; the rest of the boundary is then insulated unless stated"""
+
+    @model_validator(mode="after")
+    def _pad_is_the_ground(self) -> Self:
+        if self.pad is not None:
+            electric = self.electric_boundary
+            if "kind" not in electric.model_fields_set:
+                object.__setattr__(self, "electric_boundary", electric.model_copy(update={"kind": "insulated"}))
+            elif electric.kind == "ground":
+                raise Problems(
+                    [("pad", "is the ground, but electric_boundary is ground all round; make that insulated or far_field")]
+                )
+        return self
 
     def depth(self, points: Array, centre: tuple[float, float, float]) -> Array:
         """How far inside the domain ``points`` (n, 3) lie [m]; negative outside."""
@@ -245,10 +268,20 @@ class Blood(Record):
 
 
 class Electric(Record):
-    """The electric model."""
+    """The electric model, and how the generator is wired to the electrodes' contacts.
+
+    Contacts are named as ``electrodes[0].contact`` (``rfasim devices NAME`` lists those of a device); ``ground``
+    is the dispersive pad, or the domain's boundary.
+    """
 
     admittivity: Literal["complex", "real"] = "complex"
     """complex includes the displacement current, about half the conduction current in liver at 480 kHz"""
+    source: tuple[str, ...] = ()
+    """contacts on the generator's one end; when empty all but the returns"""
+    returns: tuple[str, ...] = ()
+    """contacts (or ground) on its other end; when empty those that the devices name, else the ground"""
+    insulated: tuple[str, ...] = ()
+    """contacts that are covered, so that no current passes; a contact named nowhere floats"""
 
 
 class Boiling(Record):
@@ -395,6 +428,28 @@ class Case(Record):
             return self.domain.centre
         x, y, z = (float(v) for v in self.electrodes[0].active_centre)
         return x, y, z
+
+    @property
+    def terminals(self) -> tuple[str, ...]:
+        """All that the generator can be wired to: ``electrodes[0].contact``; not what is insulated."""
+        names = (
+            f"electrodes[{index}].{terminal}"
+            for index, device in enumerate(self.electrodes)
+            for terminal in device.terminals
+        )
+        return tuple(name for name in names if name not in self.electric.insulated)
+
+    @property
+    def connection(self) -> Connection:
+        """How the generator is wired unless its protocol switches."""
+        returns = self.electric.returns or tuple(
+            name
+            for index, device in enumerate(self.electrodes)
+            for name in (f"electrodes[{index}].{terminal}" for terminal in device.returns)
+            if name in self.terminals and name not in self.electric.source
+        )
+        source = self.electric.source or tuple(name for name in self.terminals if name not in returns)
+        return Connection(source, returns or (GROUND,))
 
     @property
     def sha256(self) -> str:

@@ -11,6 +11,7 @@ import numpy as np
 
 from rfasim.complaints import near
 from rfasim.errors import InputError
+from rfasim.generator import GROUND
 from rfasim.quantities import text
 from rfasim.tissues import LIBRARY, Tissue, resolve_tissues
 
@@ -26,6 +27,8 @@ def problems(case: Case) -> list[tuple[str, str]]:
     found = [
         *_frequency(case),
         *_electrodes(case),
+        *_wiring(case),
+        *_rated_power(case),
         *_axisymmetry(case),
         *_tissue_names(case),
         *_tumour(case),
@@ -80,6 +83,58 @@ def _electrodes(case: Case) -> Found:
             overlap = float((case.electrodes[other].shape().distance(centres) - radii).min())
             if overlap < 0:
                 yield path, f"overlaps electrodes[{other}] by {_mm(-overlap)}; move one of them"
+
+
+def _wiring(case: Case) -> Found:
+    every = [f"electrodes[{k}].{terminal}" for k, device in enumerate(case.electrodes) for terminal in device.terminals]
+    where: dict[str, str] = {}
+    sound = True
+    for field in ("source", "returns", "insulated"):
+        for index, name in enumerate(getattr(case.electric, field)):
+            path = f"electric.{field}[{index}]"
+            known = [*every, GROUND] if field == "returns" else every
+            if name not in known:
+                yield path, f"'{name}' is no contact; {near(name, known)}"
+                sound = False
+            elif name in where:
+                yield path, f"'{name}' is named already, in {where[name]}; name each contact once"
+                sound = False
+            where.setdefault(name, path)
+    if not sound:
+        return
+    wired = case.connection
+    if not wired.source:
+        yield "electric.source", "is empty: every contact is a return or insulated; leave one for the source"
+    electric, domain = case.electric, case.domain
+    sides, ends = domain.electric_boundary.kind, domain.electric_boundary.ends
+    insulated = sides == "insulated" and ends in (None, "insulated") and domain.pad is None
+    if GROUND in wired.returns and insulated:
+        yield (
+            "domain.electric_boundary",
+            "is insulated all round, so the current has nowhere to go; use ground or far_field on a part of it, "
+            "a domain.pad, or electric.returns for a contact",
+        )
+    if electric.insulated and case.mesh.file is None and len(case.terminals) == 0:
+        yield "electric.insulated", "leaves no contact; take one out"
+    try:
+        case.generator.program(wired, case.terminals)
+    except InputError as error:
+        yield (f"generator.{error.path}" if error.path else "generator"), error.message
+
+
+def _rated_power(case: Case) -> Found:
+    """What the electrodes are made for, together: the generator shares its power among them."""
+    rated = [device.rated_power for device in case.electrodes]
+    stated = [power for power in rated if power is not None]
+    if case.outside_band or len(stated) < len(rated):
+        return
+    peak = case.generator.peak_power
+    if peak > sum(stated) * (1 + 1e-9):
+        yield (
+            "generator",
+            f"may give {text(peak, 'W')}, more than the {text(sum(stated), 'W')} that the electrodes are made for "
+            "(rated_power); lower its power or max_power, or set outside_band: true if it is meant",
+        )
 
 
 def _axisymmetry(case: Case) -> Found:

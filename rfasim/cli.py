@@ -17,7 +17,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from rfasim.errors import InputError, RunError
 
@@ -93,14 +93,27 @@ def build_parser() -> argparse.ArgumentParser:
     verify.add_argument("--quick", action="store_true", help="a selection that takes seconds")
     verify.add_argument("--json", action="store_true", help="print the table as JSON")
 
+    validate = verb("validate", validate_physics, "compare with published experiments, in standard deviations")
+    validate.add_argument(
+        "studies", metavar="STUDY", nargs="*",
+        help="name of a shipped study or path of a study file (default: all shipped ones)",
+    )  # fmt: skip
+    validate.add_argument("--quick", action="store_true", help="a few cells of each study")
+    validate.add_argument("--json", action="store_true", help="print everything as JSON")
+    validate.add_argument(
+        "--out", metavar="DIR", type=Path, help="also write each study as page, JSON and plot into DIR"
+    )
+
     verb("schema", print_schema, "print the JSON Schema of case files, for editors")
     doctor = verb("doctor", check_system, "check libraries, caches, threads, memory and disk")
     doctor.add_argument("--json", action="store_true", help="print what was found as JSON")
     tissues = verb("tissues", list_tissues, "list the named tissues with their values and sources")
     tissues.add_argument("--frequency", default="480 kHz", help="for the conductivity (default: 480 kHz)")
     tissues.add_argument("--json", action="store_true", help="print all properties as JSON")
-    devices = verb("devices", list_devices, "list the electrode families and their parameters")
-    devices.add_argument("--json", action="store_true", help="print their JSON Schemas")
+    devices = verb("devices", list_devices, "list the devices, or print the data sheet of one and draw it")
+    devices.add_argument("name", metavar="NAME", nargs="?", help="a family or a model, such as celon_t30")
+    devices.add_argument("--out", metavar="FILE", type=Path, help="the drawing (default: NAME.png)")
+    devices.add_argument("--json", action="store_true", help="print the data as JSON; draws with --out only")
     return parser
 
 
@@ -394,6 +407,13 @@ def verify_physics(options: argparse.Namespace) -> int:
     return verify(quick=options.quick, as_json=options.json)
 
 
+def validate_physics(options: argparse.Namespace) -> int:
+    """Compare with published experiments."""
+    from rfasim.validate import main as validate
+
+    return validate(options.studies, quick=options.quick, as_json=options.json, out=options.out)
+
+
 def check_system(options: argparse.Namespace) -> int:
     """Check what the computer offers."""
     from rfasim.doctor import diagnose, report
@@ -451,43 +471,34 @@ def list_tissues(options: argparse.Namespace) -> int:
 
 
 def list_devices(options: argparse.Namespace) -> int:
-    """List the electrode families."""
+    """List the electrode families and their models, or show one of them."""
+    from rfasim import datasheet
     from rfasim.electrodes import ALL_DEVICES
-    from rfasim.terminal import print_columns
 
-    if options.json:
-        print(json.dumps({_word(kind): kind.model_json_schema() for kind in ALL_DEVICES}, indent=2))
+    if options.name is not None:
+        sheet = datasheet.make_sheet(options.name)
+        if options.json:
+            print(json.dumps(datasheet.as_data(sheet), indent=2, ensure_ascii=False))
+        else:
+            datasheet.print_sheet(sheet)
+        picture = options.out or (None if options.json or sheet.device is None else Path(f"{sheet.name}.png"))
+        if picture is not None:
+            datasheet.write_drawing(sheet, picture)
+            print(f"Picture: {picture}", file=sys.stderr if options.json else sys.stdout)
         return DONE
-    for kind in ALL_DEVICES:
-        print(f"{_word(kind)}: {(kind.__doc__ or '').strip().splitlines()[0].replace('``', '')}")
-        rows: list[tuple[str, ...]] = []
-        for name, field in kind.model_fields.items():
-            if name == "device":
-                continue
-            rows.append((name, _default(field), field.description or ""))
-        print_columns(("parameter", "default", "what it is"), rows)
+    if options.out is not None:
+        raise InputError("--out", "is for the drawing of one device; name it, such as 'rfasim devices needle'")
+    found = datasheet.families()
+    if options.json:
+        data = {
+            word: {"about": about, "models": list(models), "schema": kind.model_json_schema()}
+            for (word, about, models), kind in zip(found, ALL_DEVICES, strict=True)
+        }
+        print(json.dumps(data, indent=2))
+        return DONE
+    for word, about, models in found:
+        print(f"{word}: {about}")
+        if models:
+            print(f"    models: {', '.join(models)}")
+    print("'rfasim devices NAME' prints the data sheet of a family or a model and draws it.")
     return DONE
-
-
-def _word(kind: Any) -> str:
-    from typing import get_args
-
-    word: str = get_args(kind.model_fields["device"].annotation)[0]
-    return word
-
-
-def _default(field: Any) -> str:
-    """A field's default as a case file would say it."""
-    from pydantic import TypeAdapter
-
-    if field.is_required():
-        return "(to be given)"
-    if hasattr(field.default, "kind"):
-        return str(field.default.kind)
-    kind: Any = field.annotation
-    for mark in field.metadata:
-        kind = Annotated[kind, mark]
-    written = TypeAdapter(kind).dump_python(field.default, mode="json")
-    if isinstance(written, list):
-        return f"[{', '.join(map(str, written))}]"
-    return "-" if written is None else str(written)

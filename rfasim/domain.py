@@ -37,7 +37,7 @@ class Domain:
 
     ``cell_tissue`` indexes ``tissues``; metal cells have a "tissue" too (density, heat capacity, thermal conductivity)
     but do not ``conduct`` (their potential is that of their contact). ``held`` maps a ledger account to nodes and the
-    temperature [degC] they are held at. ``contacts`` are the port nodes, one array a contact.
+    temperature [degC] they are held at. ``contacts`` are their nodes, one array a contact.
     """
 
     mesh: Mesh
@@ -48,7 +48,9 @@ class Domain:
     conducts: Array
     contacts: tuple[Array, ...]
     contact_names: tuple[str, ...]
-    ground: Array
+    contact_terminals: tuple[str, ...]  # what each contact is wired to inside its device
+    contact_stages: tuple[int, ...]  # deployment stage from which each conducts
+    ground: Array  # nodes at 0 V
     far_electric: Array  # outer facets with the asymptotic electric condition
     far_thermal: Array  # outer facets with the asymptotic thermal condition
     held: tuple[tuple[str, Array, float], ...]
@@ -64,13 +66,21 @@ def build_domain(case: Case, base: Path | None = None) -> Domain:
     names, cell_tissue, held_cells = _tissue_of_cells(case, mesh, library, base)
     tissues = tuple(library[name] if name in library else _metal(case, name) for name in names)
     is_metal = np.array([name not in library for name in names])
-    contact_names = tuple(name for name in mesh.facets if name.startswith("electrodes[") and name.endswith(".contact"))
-    if not contact_names:
-        raise InputError("mesh", "has no facets named electrodes[0].contact; name the electrode's contact surface")
+    parts = {
+        f"electrodes[{index}].{contact.name}": (f"electrodes[{index}].{contact.terminal}", contact.stage)
+        for index, device in enumerate(case.electrodes)
+        for contact in device.contacts()
+    }
+    for name in parts:
+        if len(mesh.facets.get(name, ())) == 0:
+            there = name in mesh.facets or case.mesh.file is None
+            reason = "touches no cell of the mesh; is it inside the domain?" if there else (
+                "is missing from the mesh; name a group of its facets so, or translate its name in mesh.groups"
+            )
+            raise InputError(name, reason)
+    contact_names = tuple(parts)
     contacts = tuple(surface.nodes_of(mesh.facets[name]) for name in contact_names)
-    for name, nodes in zip(contact_names, contacts, strict=True):
-        if len(nodes) == 0:
-            raise InputError(name, "touches no cell of the mesh; is the contact inside the domain?")
+    _check_apart(contact_names, contacts, tuple(terminal for terminal, _ in parts.values()))
     electric, thermal = case.domain.electric_boundary, case.domain.thermal_boundary
     sides, ends = _outer_parts(case, mesh)
     ground = [f for f, kind in ((sides, electric.kind), (ends, electric.ends or electric.kind)) if kind == "ground"]
@@ -78,12 +88,9 @@ def build_domain(case: Case, base: Path | None = None) -> Domain:
     far_t = [f for f, kind in ((sides, thermal.kind), (ends, thermal.ends or thermal.kind)) if kind == "far_field"]
     fixed = [f for f, kind in ((sides, thermal.kind), (ends, thermal.ends or thermal.kind)) if kind == "fixed"]
     outer_temperature = case.body_temperature if thermal.temperature is None else thermal.temperature
+    if case.domain.pad is not None:
+        ground.append(_pad(case, mesh))
     ground_nodes = _nodes(ground)
-    if len(ground_nodes) == 0 and not far_e:
-        raise InputError(
-            "domain.electric_boundary",
-            "is insulated all round, so the current has nowhere to go; use ground or far_field on a part of it",
-        )
     held: list[tuple[str, Array, float]] = []
     taken = np.zeros(mesh.n_nodes, bool)
 
@@ -98,7 +105,9 @@ def build_domain(case: Case, base: Path | None = None) -> Domain:
 
     for index, device in enumerate(case.electrodes):
         if device.thermal.kind == "wall":
-            hold("coolant", surface.nodes_of(mesh.facets[f"electrodes[{index}].contact"]), device.thermal.temperature)
+            for contact in device.contacts():
+                nodes = surface.nodes_of(mesh.facets[f"electrodes[{index}].{contact.name}"])
+                hold("coolant", nodes, device.thermal.temperature)
     for index, vessel in enumerate(case.vessels):
         region = f"vessels[{index}].lumen"
         if region in mesh.region_names:
@@ -118,6 +127,8 @@ def build_domain(case: Case, base: Path | None = None) -> Domain:
         conducts=~is_metal[cell_tissue],
         contacts=contacts,
         contact_names=contact_names,
+        contact_terminals=tuple(terminal for terminal, _ in parts.values()),
+        contact_stages=tuple(stage for _, stage in parts.values()),
         ground=np.setdiff1d(ground_nodes, np.concatenate(contacts)),
         far_electric=np.concatenate([empty, *far_e]),
         far_thermal=np.concatenate([empty, *far_t]),
@@ -125,6 +136,32 @@ def build_domain(case: Case, base: Path | None = None) -> Domain:
         held_by_vessel=by_vessel,
         source_centre=_source_centre(mesh, contact_names),
     )
+
+
+def _check_apart(names: tuple[str, ...], contacts: tuple[Array, ...], terminals: tuple[str, ...]) -> None:
+    """Two terminals that share a node of the mesh would be one."""
+    for k, nodes in enumerate(contacts):
+        for other in range(k):
+            if terminals[k] != terminals[other] and len(np.intersect1d(nodes, contacts[other])):
+                raise InputError(
+                    names[k],
+                    f"touches {names[other]} in the mesh, a short circuit; leave insulation between them at least as "
+                    "wide as mesh.size, or lower mesh.size",
+                )
+
+
+def _pad(case: Case, mesh: Mesh) -> Array:
+    """Outer facets under the dispersive pad."""
+    pad = case.domain.pad
+    assert pad is not None
+    outer = mesh.facets.get("outer", np.zeros((0, mesh.dim), np.uint32))
+    at = np.array(pad.at)
+    if mesh.axisymmetric:
+        at = np.array([np.hypot(at[0], at[1]), at[2]])
+    under = np.linalg.norm(mesh.points[outer].mean(axis=1) - at, axis=1) <= pad.radius
+    if not under.any():
+        raise InputError("domain.pad", "covers no facet of the domain's surface; move it there or make it larger")
+    return np.asarray(outer[under])
 
 
 def domain_shape(case: Case) -> geometry.Box | geometry.Cylinder | geometry.Ball:

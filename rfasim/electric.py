@@ -15,6 +15,10 @@ from rfasim.solver import kernels
 from rfasim.solver.linear import System
 from rfasim.solver.space import Array, Space
 
+# The fields are kept as long as the conductances have moved by no more than this share since they were solved for,
+# weighted with the power they carry. The admittance then misses by its square, the heat's distribution by about itself.
+KEPT_UNTIL = 1e-3
+
 
 @dataclass(frozen=True)
 class FarField:
@@ -37,7 +41,8 @@ class Potential:
     """Unit potentials of the ports of a domain and what follows from them.
 
     ``ports``: node numbers of each contact; ``ground``: nodes held at 0 V; ``idle``: nodes inside metal.
-    ``fields`` (ports, n_nodes) are kept between calls as first guesses.
+    ``fields`` (ports, n_nodes) are kept between calls as first guesses. ``currents`` (ports, ports) are the same as
+    ``admittance`` read off at the contacts' nodes: less exact, but its symmetry says something.
     """
 
     def __init__(self, space: Space, ports: Sequence[Array], ground: Array, idle: Array, far_field: FarField | None,
@@ -55,33 +60,52 @@ class Potential:
         for port, nodes in enumerate(ports):
             self.fields[port, nodes] = 1.0
         self.admittance = np.zeros((len(ports), len(ports)), complex)
+        self.currents = self.admittance.copy()
         self.conductance = np.zeros(space.n_edges, dtype)
         self._past: list[tuple[float, Array]] = []
+        self._solved: Array | None = None  # the conductances that the fields were solved for
 
     def solve(self, admittivity: Array, time: float | None = None) -> Array:
-        """Unit fields and admittance matrix [S] for ``admittivity`` per cell [S/m].
+        """Unit fields and admittance matrix [S] for ``admittivity`` per cell [S/m], of which it returns a copy.
 
         ``Y_pq = u_p^T A u_q``: of all ways to read a current off the discrete field the one whose error is quadratic
-        in what is left of the residual. ``time`` lets the first guess be extrapolated from the last two calls.
+        in what is left of the residual. ``time`` lets the first guess be extrapolated from the last two calls, and the
+        fields be kept while the conductances have hardly moved.
         """
         self.conductance = self.space.assemble(admittivity, threads=self.threads, out=self.conductance)
         self.far_diagonal = None
         if self.far_field is not None:
             self.far_diagonal = self.far_field.diagonal(admittivity, self.space.n_nodes)
+        if time is None or self._moved() > KEPT_UNTIL:
+            self._solve_fields(time)
+        for q in range(len(self.ports)):
+            current = self.space.multiply(self.conductance, self.fields[q])
+            if self.far_diagonal is not None:
+                current = current + self.far_diagonal * self.fields[q]
+            for p, nodes in enumerate(self.ports):
+                self.admittance[p, q] = kernels.dot(self.fields[p], current)
+                self.currents[p, q] = current[nodes].sum()
+        return self.admittance.copy()
+
+    def _solve_fields(self, time: float | None) -> None:
         self.system.set_matrix(self.conductance, self.far_diagonal)
         if time is not None:
             self._extrapolate(time)
         for port in range(len(self.ports)):
             self.system.solve(None, self.fields[port], self.tolerance)
-        for q in range(len(self.ports)):
-            current = self.space.multiply(self.conductance, self.fields[q])
-            if self.far_diagonal is not None:
-                current = current + self.far_diagonal * self.fields[q]
-            for p in range(len(self.ports)):
-                self.admittance[p, q] = kernels.dot(self.fields[p], current)
+        self._solved = self.conductance.copy()
         if time is not None:
             self._past = [*self._past, (time, self.fields.copy())][-2:]
-        return self.admittance
+
+    def _moved(self) -> float:
+        """How far the conductances have moved since the fields were solved for: largest share over the ports."""
+        if self._solved is None:
+            return np.inf
+        change = np.abs(self.conductance - self._solved)
+        size = np.abs(self._solved)
+        return max(
+            float(self.space.dissipation(change, u).sum() / self.space.dissipation(size, u).sum()) for u in self.fields
+        )
 
     def relative_change(self, admittivity: Array) -> float:
         """Largest relative change of a port's own admittance, were ``admittivity`` what it now is, fields kept."""
@@ -102,11 +126,16 @@ class Potential:
 
     def drop_after(self, time: float) -> None:
         """Forget fields of times after ``time``: those of a step that was refused."""
+        before = len(self._past)
         self._past = [entry for entry in self._past if entry[0] <= time]
+        if len(self._past) < before:
+            self._solved = None  # the fields are those of a time that did not come
 
     def state(self) -> dict[str, Array]:
         """What a checkpoint needs: the fields and those kept for extrapolation."""
         out = {"potential_fields": self.fields}
+        if self._solved is not None:
+            out["potential_solved"] = self._solved
         for k, (t, u) in enumerate(self._past):
             out[f"potential_past_{k}"] = u
             out[f"potential_past_time_{k}"] = np.array(t)
@@ -115,6 +144,7 @@ class Potential:
     def restore(self, state: dict[str, Array]) -> None:
         """Take back what :meth:`state` gave."""
         self.fields = np.array(state["potential_fields"])
+        self._solved = np.array(state["potential_solved"]) if "potential_solved" in state else None
         self._past = [
             (float(state[f"potential_past_time_{k}"]), np.array(state[f"potential_past_{k}"]))
             for k in range(2) if f"potential_past_{k}" in state

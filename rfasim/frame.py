@@ -33,7 +33,8 @@ class Frame:
     max_temperature: float  # degC, hottest tissue
     zone_volume: float  # m^3, by the case's criterion
     energy: dict[str, float]  # J
-    probes: dict[str, float]  # degC
+    probes: dict[str, float]  # degC; the devices' own sensors too, as electrodes[0].<name>
     output: bool  # an output time: the fields are to be kept
     rolled_off: bool
     limited_by: str  # "" | "power" | "voltage" | "current"
+    phase: str = ""  # of the generator's protocol

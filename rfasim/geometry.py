@@ -127,6 +127,34 @@ def _profile_distance(points: Any, origin: Any, axis: Any, profile: Any, out: An
 
 
 @kernel
+def _tines_distance(
+    points: Any, origin: Any, rotation: Any, n: Any, ring: Any, bend: Any, angle: Any, radius: Any, out: Any
+) -> Any:
+    """Distance to ``n`` equal arcs in planes through an axis: that of the arc whose plane is nearest."""
+    step = 2.0 * np.pi / n
+    end_u, end_v = ring + bend * (1.0 - np.cos(angle)), bend * np.sin(angle)
+    for i in range(len(points)):
+        px, py, pz = points[i, 0] - origin[0], points[i, 1] - origin[1], points[i, 2] - origin[2]
+        x = px * rotation[0, 0] + py * rotation[1, 0] + pz * rotation[2, 0]
+        y = px * rotation[0, 1] + py * rotation[1, 1] + pz * rotation[2, 1]
+        v = -(px * rotation[0, 2] + py * rotation[1, 2] + pz * rotation[2, 2])
+        turn = np.arctan2(y, x)
+        turn -= step * np.floor(turn / step + 0.5)
+        r = np.sqrt(x * x + y * y)
+        u, w = r * np.cos(turn), r * np.sin(turn)
+        du = ring + bend - u
+        at = np.arctan2(v, du)
+        if at < 0.0:
+            at += 2.0 * np.pi
+        if at <= angle:
+            out[i] = np.sqrt((np.sqrt(du * du + v * v) - bend) ** 2 + w * w) - radius
+        else:
+            to_start = (u - ring) ** 2 + v * v
+            to_end = (u - end_u) ** 2 + (v - end_v) ** 2
+            out[i] = np.sqrt(min(to_start, to_end) + w * w) - radius
+
+
+@kernel
 def _ellipsoid_distance(points: Any, semi: Any, out: Any) -> Any:
     """Exact distance to an ellipsoid about the origin; semi-axes (3,) sorted from large to small.
 
@@ -262,6 +290,48 @@ class Tube:
     def bounds(self) -> tuple[Array, Array]:
         line = np.asarray(self.points)
         return line.min(axis=0) - self.radius, line.max(axis=0) + self.radius
+
+
+@dataclass(frozen=True, eq=False)
+class Tines:
+    """A crown of ``n`` equal round tubes, each an arc of a circle in a plane through a common axis.
+
+    In its own axes (the columns of ``rotation``) the arcs start at distance ``ring`` [m] from ``origin`` (3,),
+    the first at +x, go along -z and turn outwards by ``angle`` [rad] with the radius ``bend`` [m]; the tubes
+    have round ends and the given ``radius`` [m]. The distance is exact outside.
+    """
+
+    origin: Vector
+    rotation: Array
+    n: int
+    ring: float
+    bend: float
+    angle: float
+    radius: float
+
+    def __post_init__(self) -> None:
+        _vector(self, "origin", self.origin)
+        _rotation(self, "rotation", self.rotation)
+        _positive(self, "n", "ring", "bend", "angle", "radius")
+        if self.angle > 1.5 * np.pi:
+            raise InputError("Tines.angle", f"got {self.angle:g} rad; it must be at most three quarters of a turn")
+
+    def distance(self, points: Array) -> Array:
+        points = _points(points)
+        out = np.empty(len(points))
+        _tines_distance(
+            points, self.origin, self.rotation, self.n, self.ring, self.bend, self.angle, self.radius, out
+        )
+        return out
+
+    def bounds(self) -> tuple[Array, Array]:
+        steps = np.append(np.arange(0.0, self.angle, 0.5 * np.pi), self.angle)
+        wide = self.ring + self.bend * (1.0 - np.cos(steps).min())
+        forward = self.bend * np.sin(steps)
+        origin, axis = np.asarray(self.origin), -np.asarray(self.rotation)[:, 2]
+        lower_1, upper_1 = _disc_bounds(origin + (forward.min() - self.radius) * axis, axis, wide + self.radius)
+        lower_2, upper_2 = _disc_bounds(origin + (forward.max() + self.radius) * axis, axis, wide + self.radius)
+        return np.minimum(lower_1, lower_2), np.maximum(upper_1, upper_2)
 
 
 @dataclass(frozen=True, eq=False)
@@ -423,6 +493,53 @@ class HalfSpace:
             if abs(normal[axis]) == 1.0:
                 (upper if normal[axis] > 0 else lower)[axis] = point[axis]
         return lower, upper
+
+
+@dataclass(frozen=True, eq=False)
+class ConeSpace:
+    """All x on one side of a cone around an axis: ``(r - point_r) normal_r + (z - point_z) normal_z < 0``.
+
+    ``z`` is measured from ``origin`` (3,) along ``axis`` (3,), ``r`` from the axis; ``point`` and ``normal`` are
+    pairs (r, z) [m], the normal points outside. Both vectors are normalised here.
+    """
+
+    origin: Vector
+    axis: Vector
+    point: tuple[float, float]
+    normal: tuple[float, float]
+
+    def __post_init__(self) -> None:
+        _vector(self, "origin", self.origin)
+        axis = _vector(self, "axis", self.axis)
+        length, width = float(np.linalg.norm(axis)), float(np.hypot(*self.normal))
+        if length == 0 or width == 0:
+            raise InputError("ConeSpace", "has an axis or a normal of no length; give it a direction")
+        _vector(self, "axis", axis / length)
+        object.__setattr__(self, "normal", (self.normal[0] / width, self.normal[1] / width))
+
+    def distance(self, points: Array) -> Array:
+        offset = _points(points) - self.origin
+        z = offset @ np.asarray(self.axis)
+        r = np.sqrt(np.maximum(np.einsum("ij,ij->i", offset, offset) - z**2, 0.0))
+        distance: Array = (r - self.point[0]) * self.normal[0] + (z - self.point[1]) * self.normal[1]
+        return distance
+
+    def bounds(self) -> tuple[Array, Array]:
+        return np.full(3, -np.inf), np.full(3, np.inf)
+
+
+@dataclass(frozen=True, eq=False)
+class Nearer:
+    """The points nearer to shape ``a`` than to ``b``; half the difference of their distances."""
+
+    a: Shape
+    b: Shape
+
+    def distance(self, points: Array) -> Array:
+        return 0.5 * (self.a.distance(points) - self.b.distance(points))
+
+    def bounds(self) -> tuple[Array, Array]:
+        return np.full(3, -np.inf), np.full(3, np.inf)
 
 
 def _shapes(owner: object, name: str, shapes: Sequence[Shape]) -> tuple[Shape, ...]:

@@ -59,6 +59,10 @@ _COMMON: dict[str, dict[str, int | Ratio]] = {
     },
     "s": {"s": 1, "ms": _MILLI, "min": 60, "h": 3600},
     "W": {"W": 1, "kW": 1000, "mW": _MILLI},
+    "W/s": {"W/s": 1, "W/min": Ratio(1, 60)},
+    # a gain is per kelvin of difference, so 1 W/degC is 1 W/K
+    "W/K": {"W/K": 1, "W/degC": 1, "mW/K": _MILLI},
+    "W/(K s)": {"W/(K s)": 1, "W/K/s": 1, "mW/(K s)": _MILLI, "W/(K min)": Ratio(1, 60)},
     "V": {"V": 1, "kV": 1000, "mV": _MILLI},
     "A": {"A": 1, "mA": _MILLI},
     "ohm": {"ohm": 1, "kohm": 1000, "Ω": 1, "\N{OHM SIGN}": 1},
@@ -93,6 +97,9 @@ _MEANING: dict[str, tuple[str, str]] = {
     "m": ("a length", "15 mm"),
     "s": ("a time", "12 min"),
     "W": ("a power", "30 W"),
+    "W/s": ("a rise of power", "10 W/min"),
+    "W/K": ("a gain", "1 W/K"),
+    "W/(K s)": ("a gain per time", "0.025 W/(K s)"),
     "V": ("a voltage", "15 V"),
     "A": ("a current", "0.5 A"),
     "ohm": ("an impedance", "30 ohm"),
@@ -289,6 +296,9 @@ Distance = Annotated[float, Quantity("m", 0.0, 10.0)]
 Time = Annotated[float, Quantity("s", 0.0, 1e7)]
 Duration = Annotated[float, Quantity("s", 0.0, 1e7, low_open=True)]
 Power = Annotated[float, Quantity("W", 0.0, 1e4)]
+PowerRate = Annotated[float, Quantity("W/s", -1e4, 1e4)]
+Gain = Annotated[float, Quantity("W/K", 0.0, 1e4)]
+GainRate = Annotated[float, Quantity("W/(K s)", 0.0, 1e4)]
 Voltage = Annotated[float, Quantity("V", 0.0, 1e5)]
 Current = Annotated[float, Quantity("A", 0.0, 1e3)]
 Impedance = Annotated[float, Quantity("ohm", 0.0, 1e9, low_open=True)]

@@ -208,6 +208,7 @@ class ResultWriter:
             "current_a": frame.current, "impedance_ohm": abs(frame.impedance), "phase_deg": phase,
             "max_temperature_c": frame.max_temperature, "zone_volume_ml": frame.zone_volume * 1e6,
             "rolled_off": frame.rolled_off, "limited_by": frame.limited_by,
+            "generator_phase": frame.phase,
             **{f"{name}_j": joules for name, joules in frame.energy.items()},
         }  # fmt: skip
         probes = {f"{name}_c": value for name, value in frame.probes.items()}

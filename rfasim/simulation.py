@@ -2,15 +2,15 @@
 
     for frame in Simulation(case).frames(): ...
 
-A step goes: expected end temperature (extrapolated) -> admittivity -> potential and admittance -> operating point of
-the generator -> Joule heat -> one TR-BDF2 step of the bioheat equation -> damage -> ledger. Potential and heat couple
+A step goes: expected end temperature (extrapolated) -> admittivity -> potential and admittance -> what the generator's
+program commands -> operating point -> Joule heat -> one TR-BDF2 step of the bioheat equation -> damage -> ledger. Potential and heat couple
 through the extrapolation, whose error is second order in the step and is watched along with the step's own error.
 """
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,12 +18,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 import rfasim
+from rfasim.circuit import check_admittance, port_voltages
 from rfasim.damage import MODELS, Arrhenius, Damage
 from rfasim.domain import Domain, build_domain
 from rfasim.electric import FarField, Potential
 from rfasim.errors import InputError, RunError
 from rfasim.frame import Frame
-from rfasim.generator import Reading, operate
+from rfasim.generator import GROUND, Connection, Memory, Reading, operate
 from rfasim.heat import Boiling, HeatState, HeatTerm, Joule, Metabolism, Perfusion, Storage, SurfaceExchange
 from rfasim.outcome import summarise
 from rfasim.solver import kernels, surface
@@ -47,8 +48,13 @@ LEAST_WATER_KEPT = 0.5
 WARM = 0.5
 # The expected end temperature may miss by this many time tolerances: it enters only through the conductivity.
 GUESS_TOLERANCE = 4.0
-# Roll-off is located to this share of the tolerance on the impedance threshold's time [s].
-ROLL_OFF_RESOLUTION = 0.1
+# What a reading sets off (roll-off, a temperature reached) is located to this time [s]: generators sample as often.
+EVENT_RESOLUTION = 0.1
+# What a generator that regulates commands at the temperatures reached may differ by this share from what it commanded
+# at those expected; commands below a twentieth of the source's limit count as that.
+COMMAND_TOLERANCE, LEAST_COMMAND = 0.03, 0.05
+# After a jump of the command the first step is this many times the case's first step.
+STEP_AFTER_JUMP = 10.0
 
 
 @dataclass
@@ -74,10 +80,9 @@ class State:
     most_lost: Array  # largest share that was steam at one time
     damage: Damage
     step: float  # size to try next
+    memory: Memory  # the generator's
     past: list[tuple[float, Array, Array]] = field(default_factory=list)  # (time, temperature, enthalpy)
     energy: dict[str, float] = field(default_factory=lambda: dict.fromkeys(ACCOUNTS, 0.0))
-    lowest_impedance: float = np.inf
-    roll_off_time: float | None = None
     steps: int = 0
     rejected: int = 0
     newton: int = 0
@@ -100,11 +105,12 @@ class Simulation:
         b = case.boiling
         self.boiling = Boiling(b.start, b.end, b.latent_heat, b.returning_fraction, b.water_diffusivity, b.enabled)
         self.storage = Storage(space, d.cell_tissue, d.tissues, self.boiling)
-        self._prepare_potential()
+        self.program = case.generator.program(case.connection, case.terminals)
+        conducting = np.zeros(space.n_nodes, bool)
+        conducting[np.unique(space.cells[d.conducts])] = True
+        self.conducting, self.tissue_nodes = conducting, np.flatnonzero(conducting)
+        self._prepare_potential(0)
         self._prepare_heat()
-        in_tissue = np.zeros(space.n_nodes, bool)
-        in_tissue[np.unique(space.cells[d.conducts])] = True
-        self.tissue_nodes = np.flatnonzero(in_tissue)
         if self.boiling.enabled:
             self._shift_water()
         self.probes = _Probes(case, d)
@@ -112,10 +118,27 @@ class Simulation:
 
     # ------------------------------------------------------------------------------------------- preparation
 
-    def _prepare_potential(self) -> None:
+    def _prepare_potential(self, stage: int) -> None:
+        """Ports as they are at a deployment stage, each made of the terminals that are always wired together."""
         d, space, case = self.domain, self.space, self.case
-        conducting = np.zeros(space.n_nodes, bool)
-        conducting[np.unique(space.cells[d.conducts])] = True
+        nodes: dict[str, list[Array]] = {}
+        self.port_of_contact: list[str | None] = []
+        for contact, terminal, since in zip(d.contacts, d.contact_terminals, d.contact_stages, strict=True):
+            live = since <= stage and terminal in case.terminals
+            self.port_of_contact.append(terminal if live else None)
+            if live:
+                nodes.setdefault(terminal, []).append(contact)
+        self.ports = joined_terminals(self.program.connections, tuple(nodes))
+        port = {terminal: k for k, terminals in enumerate(self.ports) for terminal in terminals}
+        self.wires = tuple(
+            (
+                sorted({port[name] for name in connection.source if name in port}),
+                sorted({port[name] for name in connection.returns if name in port}),
+                GROUND in connection.returns,
+            )
+            for connection in self.program.connections
+        )
+        self.port_number = port
         far = None
         if len(d.far_electric):
             far = FarField(
@@ -123,23 +146,26 @@ class Simulation:
                 factor=surface.far_field_factor(space.points, d.far_electric, d.source_centre),
                 cells=surface.facet_cells(space.cells, d.far_electric, d.conducts),
             )
+        self.grounded = far is not None or len(d.ground) > 0
+        merged = [np.unique(np.concatenate([n for name in names for n in nodes[name]])) for names in self.ports]
         self.potential = Potential(
-            space, d.contacts, d.ground, np.flatnonzero(~conducting), far, is_complex=self.is_complex,
+            space, merged, d.ground, np.flatnonzero(~self.conducting), far, is_complex=self.is_complex,
             tolerance=case.solver.potential_tolerance, threads=case.solver.threads,
         )  # fmt: skip
+        self.stage = stage
         self.metal_of_port = self._metal_nodes()
+        self.thermocouples = _thermocouples(case, d, self.tissue_nodes, stage)
 
     def _metal_nodes(self) -> list[Array]:
-        """Nodes inside metal, for showing its potential: those of electrode k belong to port k."""
+        """Nodes inside metal, for showing its potential: those of a device belong to the port of its first contact."""
         d = self.domain
-        out = []
-        for name in d.contact_names:
-            region = name.rsplit(".", 1)[0] + ".metal"
-            inside = np.zeros(0, np.int64)
-            if region in d.mesh.region_names:
+        out = [np.zeros(0, np.int64) for _ in self.ports]
+        for index, device in enumerate(self.case.electrodes):
+            region = f"electrodes[{index}].metal"
+            port = self.port_number.get(f"electrodes[{index}].{device.terminals[0]}")
+            if port is not None and region in d.mesh.region_names:
                 inside = np.unique(d.mesh.cells[d.mesh.regions == d.mesh.region_names.index(region)])
-                inside = np.setdiff1d(inside, np.unique(d.mesh.cells[d.conducts]))
-            out.append(inside)
+                out[port] = np.union1d(out[port], inside[~self.conducting[inside]])
         return out
 
     def _prepare_heat(self) -> None:
@@ -158,8 +184,8 @@ class Simulation:
             terms.append(Metabolism(metabolic))
         for index, device in enumerate(case.electrodes):
             if device.thermal.kind == "coolant":
-                facets = d.mesh.facets[f"electrodes[{index}].contact"]
-                area = surface.nodal_area(space.points, facets)
+                names = [f"electrodes[{index}].{contact.name}" for contact in device.contacts()]
+                area = surface.nodal_area(space.points, np.concatenate([d.mesh.facets[name] for name in names]))
                 terms.append(SurfaceExchange(device.thermal.h * area, device.thermal.temperature, "coolant"))
         if len(d.far_thermal):
             terms.append(SurfaceExchange(self._far_exchange(), case.body_temperature, "boundary"))
@@ -204,8 +230,10 @@ class Simulation:
         node_y = np.ones(space.n_nodes, y.dtype)
         for vertex in range(space.cells.shape[1]):
             node_y[space.cells[d.conducts, vertex]] = y[d.conducts]
-        for port, (name, nodes) in enumerate(zip(d.contact_names, d.contacts, strict=True)):
-            u = self.potential.fields[port]
+        for name, nodes, terminal in zip(d.contact_names, d.contacts, self.port_of_contact, strict=True):
+            if terminal is None:  # covered, or not yet deployed
+                continue
+            u = self.potential.fields[self.port_number[terminal]]
             area = surface.nodal_area(space.points, d.mesh.facets[name])[nodes]
             current = space.multiply(self.potential.conductance, u)[nodes]
             at_surface = np.abs(current / area) ** 2 * np.real(1 / node_y[nodes])
@@ -243,7 +271,7 @@ class Simulation:
         self.initial_enthalpy = H.copy()
         self.initial_temperature = T.copy()
         self.node_volume = self.space.node_volumes()
-        return State(0.0, T, H, gone, gone.copy(), Damage.start(n), case.time.first_step)
+        return State(0.0, T, H, gone, gone.copy(), Damage.start(n), case.time.first_step, self.program.begin())
 
     # ------------------------------------------------------------------------------------------ laws at nodes
 
@@ -294,53 +322,75 @@ class Simulation:
         lost = self.boiling.water_lost(T, state.gone)
         omega = state.damage.predict_omega("arrhenius_coagulation", T0, T, dt)
         Y = self.potential.solve(self.admittivity(T, lost, omega), time)
-        quantity, value = self.case.generator.command()
-        # all contacts hang on the one source, side by side
-        reading = operate(quantity, value, self.case.generator.limits, complex(Y.sum()), time)
-        voltages = np.full(len(Y), reading.voltage)
-        heat, beyond = self.potential.joule(voltages)
-        # the ports' power is the reference: what the residual left over is spread with the heat
-        total = heat.sum() + beyond
-        if total > 0:
-            heat *= reading.power / total
-            beyond *= reading.power / total
+        check_admittance(Y, self.potential.currents, time)
+        return self.drive(time, T0, T, dt)
+
+    def drive(self, time: float, T0: Array, T: Array, dt: float) -> Moment:
+        """As :meth:`moment`, with the unit fields as they are."""
+        memory, program, Y = self.state.memory, self.program, self.potential.admittance
+        temperatures = self.read_thermocouples(T)
+        heat, beyond = np.zeros(self.space.n_nodes), 0.0
+        readings: list[tuple[float, Reading]] = []
+        shown: Array | None = None
+        for index, share in program.shares(memory):
+            source, returns, to_ground = self.wires[index]
+            per_volt, admittance = port_voltages(Y, source, returns, to_ground=to_ground, grounded=self.grounded)
+            impedance = abs(1 / admittance) if admittance != 0 else np.inf
+            quantity, value = program.setpoint(memory, time, impedance, temperatures)
+            reading = operate(quantity, value, program.limits, admittance, time)
+            voltages = reading.voltage * (per_volt if self.is_complex else per_volt.real)
+            part, lost_beyond = self.potential.joule(voltages)
+            # the ports' power is the reference: what the residual left over is spread with the heat
+            total = part.sum() + lost_beyond
+            scale = share * reading.power / total if total > 0 else 0.0
+            heat += scale * part
+            beyond += scale * lost_beyond
+            readings.append((share, reading))
+            if shown is None:
+                shown = self.potential.field(voltages)
+                for port, nodes in enumerate(self.metal_of_port):
+                    shown[nodes] = voltages[port]
+        assert shown is not None
+        reading = replace(mean_reading(readings), temperatures=temperatures)
         heat_state = HeatState(T, heat, self.perfusion_open(T0, T, dt))
         reactions, sources = [], []
         for term in self.terms:
-            reaction, source = term(heat_state)
+            reaction, emitted = term(heat_state)
             reactions.append(reaction)
-            sources.append(source)
+            sources.append(emitted)
         zero = np.zeros_like(T)
         flow = Flow(
             self.conduction(T),
             sum((r for r in reactions if r is not None), zero),
             sum(sources, zero),
         )
-        u = self.potential.field(voltages)
-        for port, nodes in enumerate(self.metal_of_port):
-            u[nodes] = voltages[port]
-        return Moment(reading, u, beyond, reactions, sources, flow)
+        return Moment(reading, shown, beyond, reactions, sources, flow)
+
+    def read_thermocouples(self, T: Array) -> tuple[float, ...]:
+        """What the devices' own sensors show [degC]."""
+        return tuple(float(T[node]) for _, node in self.thermocouples)
 
     # --------------------------------------------------------------------------------------------------- loop
 
     def frames(self) -> Iterator[Frame]:
         """Run from the present state to the end of the protocol; the first frame is the start itself."""
-        case, s = self.case, self.state
-        duration = case.generator.duration
+        s = self.state
         if s.steps == 0:
             self.now = self.moment(s.time, s.temperature, s.temperature, 0.0)
-            s.lowest_impedance = abs(self.now.reading.impedance)
+            s.memory = self.program.observe(s.memory, self.now.reading)
             yield self._frame(self.now, 0.0, True)
-        while s.time < duration - 1e-9 and not (s.roll_off_time is not None and case.generator.roll_off.stop):
-            yield self._advance(duration)
+        while not s.memory.finished:
+            yield self._advance()
 
-    def _advance(self, duration: float) -> Frame:
+    def _advance(self) -> Frame:
         """One accepted step."""
         case, s = self.case, self.state
         tolerance = case.time.tolerance
+        edge = self.program.edge(s.memory)
+        before = self.program.excess(s.memory, self.now.reading)
         failure = ""
         for _ in range(40):
-            h, lands = self._land(min(s.step, case.time.max_step), duration)
+            h, lands = self._land(min(s.step, case.time.max_step), edge)
             guess = self._expected(s.time + h)
             try:
                 end = self.moment(s.time + h, s.temperature, guess, h)
@@ -357,6 +407,7 @@ class Simulation:
                 self._mean(step.error, T) / tolerance,
                 self._mean(T - guess, T) / (GUESS_TOLERANCE * tolerance),
                 self._admittance_change(T, end) / ADMITTANCE_TOLERANCE,
+                self._command_change(T, end) / COMMAND_TOLERANCE,
             )
             error = max(errors)
             if not np.isfinite(error):
@@ -368,15 +419,18 @@ class Simulation:
                 s.rejected += 1
                 self._retreat(h, min(0.7, next_step(1.0, error)))
                 continue
-            excess = case.generator.roll_off.excess(abs(end.reading.impedance), s.lowest_impedance)
-            if excess >= 0 and s.roll_off_time is None and h > ROLL_OFF_RESOLUTION:
-                self._retreat(h, 0.5)
+            reading = replace(end.reading, temperatures=self.read_thermocouples(T))
+            excess = self.program.excess(s.memory, reading)
+            if excess >= 0 and h > EVENT_RESOLUTION:
+                # a little beyond where the straight line through the two ends crosses zero
+                share = before / (before - excess) if np.isfinite(before) and before < 0 else 0.5
+                self._retreat(h, float(np.clip(1.05 * share, EVENT_RESOLUTION / h, 0.8)))
                 continue
-            if s.steps < 2:
+            if len(s.past) < 2:
                 error = max(error, 0.1)  # the first extrapolations know nothing yet
             proposal = next_step(h, error)
             s.step = proposal if not lands or proposal < h else max(s.step, proposal)
-            return self._accept(h, step, end, excess, lands)
+            return self._accept(h, step, end, reading)
         where = self.mesh.points[np.argmax(np.abs(self.state.temperature - case.body_temperature))] * 1e3
         raise RunError(
             f"the time step fell to {s.step:.1e} s at {s.time:.2f} s: {failure}; hottest near "
@@ -392,6 +446,18 @@ class Simulation:
         weight = self.node_volume * (np.abs(T - self.initial_temperature) > WARM)
         total = weight.sum()
         return float(np.sqrt(kernels.dot(weight, error**2) / total)) if total > 0 else float(np.abs(error).max())
+
+    def _command_change(self, T: Array, end: Moment) -> float:
+        """Relative change of what the generator commands from the expected to the reached temperature ``T``."""
+        reached, expected = self.read_thermocouples(T), end.reading.temperatures
+        if reached == expected:
+            return 0.0
+        s, time, impedance = self.state, end.reading.time, abs(end.reading.impedance)
+        quantity, is_now = self.program.setpoint(s.memory, time, impedance, reached)
+        was = self.program.setpoint(s.memory, time, impedance, expected)[1]
+        limits = self.program.limits
+        limit = {"power": limits.power, "voltage": limits.voltage, "current": limits.current}.get(quantity, was)
+        return float(abs(is_now - was) / max(is_now, was, LEAST_COMMAND * limit, 1e-12))
 
     def _admittance_change(self, T: Array, end: Moment) -> float:
         """Relative change of the admittance from the expected to the reached temperature ``T``, with the field kept
@@ -410,11 +476,11 @@ class Simulation:
         if s.step < 1e-3 * self.case.time.min_step:
             raise RunError(f"the time step fell below {s.step:.1e} s at {s.time:.2f} s")
 
-    def _land(self, h: float, duration: float) -> tuple[float, bool]:
-        """Shorten ``h`` so that the step ends on, or well before, the next output time."""
+    def _land(self, h: float, edge: float) -> tuple[float, bool]:
+        """Shorten ``h`` so that the step ends on, or well before, the next output time or edge of the protocol."""
         s = self.state
         every = self.case.output.frames_every
-        target = min(duration, every * (np.floor(s.time / every + 1e-9) + 1))
+        target = min(edge, every * (np.floor(s.time / every + 1e-9) + 1))
         left = target - s.time
         if h >= left * (1 - 1e-9):
             return left, True
@@ -444,7 +510,7 @@ class Simulation:
         guess[self.is_held] = s.temperature[self.is_held]
         return guess
 
-    def _accept(self, h: float, step: Any, end: Moment, excess: float, lands: bool) -> Frame:
+    def _accept(self, h: float, step: Any, end: Moment, reading: Reading) -> Frame:
         s = self.state
         self._book(h, step, end)
         T0, T1, T2 = step.temperatures
@@ -452,22 +518,41 @@ class Simulation:
         s.damage.advance(T1, T2, (1 - GAMMA) * h)
         s.past = [*s.past, (s.time, s.temperature, s.enthalpy)][-2:]
         s.time += h
+        s.time = self._snapped(s.time)
         every = self.case.output.frames_every
-        at_output = lands and abs(s.time / every - round(s.time / every)) < 1e-9
-        if lands and at_output:
-            s.time = every * round(s.time / every)
+        at_output = s.time == every * round(s.time / every)
         s.temperature, s.enthalpy = T2, step.enthalpy
         lost = self.boiling.water_lost(T2, s.gone)
         s.most_lost = np.maximum(s.most_lost, lost)
         s.gone = np.maximum(s.gone, (1.0 - self.boiling.returning) * s.most_lost)
         s.steps += 1
         s.newton += step.newton
-        s.lowest_impedance = min(s.lowest_impedance, abs(end.reading.impedance))
-        if excess >= 0 and s.roll_off_time is None:
-            s.roll_off_time = s.time
         self.now = end
-        duration = self.case.generator.duration
-        return self._frame(end, h, at_output or s.time >= duration - 1e-9 or excess >= 0)
+        s.memory = self.program.observe(s.memory, replace(reading, time=s.time))
+        frame = self._frame(end, h, at_output or bool(s.memory.finished))
+        if s.memory.power is None and not s.memory.finished:
+            self._jump()
+        return frame
+
+    def _snapped(self, time: float) -> float:
+        """``time``, without its rounding error where it is an output time or an edge of the protocol."""
+        every = self.case.output.frames_every
+        for mark in (self.program.edge(self.state.memory), every * round(time / every)):
+            if abs(time - mark) < 1e-9 * max(1.0, mark):
+                return float(mark)
+        return time
+
+    def _jump(self) -> None:
+        """Go on after the command has jumped: what was extrapolated from before is worth nothing."""
+        s = self.state
+        s.past = []
+        s.step = min(s.step, STEP_AFTER_JUMP * self.case.time.first_step)
+        if s.memory.stage != self.stage:
+            self._prepare_potential(s.memory.stage)
+            self.now = self.moment(s.time, s.temperature, s.temperature, 0.0)
+        else:
+            self.now = self.drive(s.time, s.temperature, s.temperature, 0.0)
+        s.memory = self.program.observe(s.memory, self.now.reading)  # the power that is on now
 
     def _book(self, h: float, step: Any, end: Moment) -> None:
         """Add the step to the ledger, with the formula's own weights."""
@@ -523,8 +608,7 @@ class Simulation:
         s, now = self.state, self.now
         out: dict[str, Any] = {
             "time": s.time, "temperature": s.temperature, "enthalpy": s.enthalpy, "gone": s.gone,
-            "most_lost": s.most_lost, "step": s.step, "lowest_impedance": s.lowest_impedance,
-            "roll_off_time": np.nan if s.roll_off_time is None else s.roll_off_time,
+            "most_lost": s.most_lost, "step": s.step, "generator": s.memory.to_json(),
             "counts": np.array([s.steps, s.rejected, s.newton, self.potential.system.iterations,
                                 self.heat_system.iterations]),
             "energy": np.array([s.energy[account] for account in ACCOUNTS]),
@@ -536,6 +620,7 @@ class Simulation:
         out |= self.potential.state()
         r = now.reading
         out |= {
+            "read_temperatures": np.array(r.temperatures),
             "reading": np.array([r.time, r.voltage, r.current, r.power, r.impedance.real, r.impedance.imag]),
             "limited_by": r.limited_by, "beyond": now.beyond, "shown_potential": now.potential,
             "flow_reaction": now.flow.reaction, "flow_source": now.flow.source,
@@ -552,7 +637,6 @@ class Simulation:
         """Go on from what :meth:`save_state` gave, on the same case and mesh."""
         if np.shape(saved["temperature"]) != (self.space.n_nodes,):
             raise RunError("the checkpoint belongs to another mesh; start the run anew")
-        roll_off = float(saved["roll_off_time"])
         steps, rejected, newton, *iterations = (int(n) for n in saved["counts"])
         damage = {k.removeprefix("damage_"): v for k, v in saved.items() if k.startswith("damage_")}
         past = [
@@ -564,15 +648,19 @@ class Simulation:
             time=float(saved["time"]), temperature=np.array(saved["temperature"]),
             enthalpy=np.array(saved["enthalpy"]), gone=np.array(saved["gone"]),
             most_lost=np.array(saved["most_lost"]), damage=Damage.from_state(damage), step=float(saved["step"]),
-            past=past, energy=dict(zip(ACCOUNTS, (float(e) for e in saved["energy"]), strict=True)),
-            lowest_impedance=float(saved["lowest_impedance"]),
-            roll_off_time=None if np.isnan(roll_off) else roll_off, steps=steps, rejected=rejected, newton=newton,
+            memory=Memory.from_json(str(saved["generator"])),
+            past=past, energy=dict(zip(ACCOUNTS, (float(e) for e in saved["energy"]), strict=True)), steps=steps, rejected=rejected, newton=newton,
             vessel_heat=[float(e) for e in np.atleast_1d(saved["vessel_heat"])],
         )  # fmt: skip
+        if self.state.memory.stage != self.stage:
+            self._prepare_potential(self.state.memory.stage)
         self.potential.system.iterations, self.heat_system.iterations = iterations
         self.potential.restore(saved)
         time, voltage, current, power, real, imaginary = (float(x) for x in saved["reading"])
-        reading = Reading(time, voltage, current, power, complex(real, imaginary), str(saved["limited_by"]))
+        temperatures = tuple(float(T) for T in np.atleast_1d(saved["read_temperatures"]))
+        reading = Reading(
+            time, voltage, current, power, complex(real, imaginary), str(saved["limited_by"]), temperatures
+        )
         n = len(self.terms)
         conductance = self.fixed_conduction if self.fixed_conduction is not None else saved["flow_conductance"]
         self.now = Moment(
@@ -614,9 +702,13 @@ class Simulation:
             max_temperature=float(s.temperature[self.tissue_nodes].max()),
             zone_volume=float(zone),
             energy={**s.energy, "imbalance": self.imbalance()},
-            probes=self.probes(s.temperature),
+            probes={
+                **self.probes(s.temperature),
+                **{name: float(s.temperature[node]) for name, node in self.thermocouples},
+            },
             output=output,
-            rolled_off=s.roll_off_time is not None,
+            rolled_off=s.memory.roll_offs > 0,
+            phase=self.program.phases[s.memory.phase].name,
             limited_by=moment.reading.limited_by,
         )
 
@@ -657,8 +749,58 @@ def summary_of(simulation: Simulation, history: Any, last: Frame, *, mesh_second
         vessels=simulation.vessel_rows(),
     )  # fmt: skip
     summary["run"]["rejected_steps"] = s.rejected
-    summary["electrical"]["roll_off_time_s"] = s.roll_off_time
+    summary["electrical"] |= {
+        "roll_off_time_s": s.memory.roll_off_time,
+        "roll_offs": s.memory.roll_offs,
+        "stopped_by": s.memory.finished or None,
+        "events": [
+            {"time_s": time, "from": left, "to": entered, "reason": reason}
+            for time, left, entered, reason in s.memory.events
+        ],
+    }
     return summary
+
+
+def joined_terminals(connections: Sequence[Connection], terminals: tuple[str, ...]) -> tuple[tuple[str, ...], ...]:
+    """Terminals that play the same part in every connection, and never float, are one port: one solve for all."""
+    ports: dict[tuple[Any, ...], list[str]] = {}
+    for name in terminals:
+        parts = tuple(
+            "source" if name in c.source else "return" if name in c.returns else "float" for c in connections
+        )
+        # a return that goes to the ground as well is still not the boundary: it has its own current
+        ports.setdefault((name, *parts) if "float" in parts else parts, []).append(name)
+    return tuple(tuple(names) for names in ports.values())
+
+
+def mean_reading(readings: Sequence[tuple[float, Reading]]) -> Reading:
+    """What a generator shows that switches faster than it can be read: shares of time and readings -> their mean.
+
+    Power and impedance are means, voltage and current effective values.
+    """
+    if len(readings) == 1:
+        return readings[0][1]
+    total = sum(share for share, _ in readings)
+    return Reading(
+        time=readings[0][1].time,
+        voltage=float(np.sqrt(sum(share * r.voltage**2 for share, r in readings) / total)),
+        current=float(np.sqrt(sum(share * r.current**2 for share, r in readings) / total)),
+        power=sum(share * r.power for share, r in readings),
+        impedance=sum(share * r.impedance for share, r in readings) / total,
+        limited_by=next((r.limited_by for _, r in readings if r.limited_by), ""),
+    )
+
+
+def _thermocouples(case: Case, domain: Domain, tissue: Array, stage: int) -> tuple[tuple[str, int], ...]:
+    """Name and nearest node of tissue of each sensor on the devices."""
+    points = domain.space.points
+    out = []
+    for index, device in enumerate(case.electrodes):
+        for name, point in device.thermocouples_at(stage):
+            x = np.array([np.hypot(point[0], point[1]), point[2]]) if domain.mesh.axisymmetric else point
+            nearest = tissue[np.argmin(((points[tissue] - x) ** 2).sum(axis=1))]
+            out.append((f"electrodes[{index}].{name}", int(nearest)))
+    return tuple(out)
 
 
 def peak_memory_mb() -> float | None:

@@ -19,7 +19,7 @@ _ENERGY = (
 _UNITS = {
     "time_s": "s", "step_s": "s", "power_w": "W", "voltage_v": "V", "current_a": "A", "impedance_ohm": "ohm",
     "phase_deg": "deg", "max_temperature_c": "degC", "zone_volume_ml": "ml", "rolled_off": "1",
-    "limited_by": "",
+    "limited_by": "", "generator_phase": "",
     **{f"{name}_j": "J" for name in _ENERGY},
 }  # fmt: skip
 

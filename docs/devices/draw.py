@@ -7,8 +7,13 @@ python docs/devices/draw.py
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
+from typing import Any
 
+from pydantic import TypeAdapter
+
+from rfasim.electrodes import AnyDevice
 from rfasim.electrodes.needle import Needle
 
 FOLDER = Path(__file__).parent
@@ -109,7 +114,138 @@ def reference_bodies() -> str:
     return svg(930, 235, body, "Bodies with exact solutions: all of their surface conducts")
 
 
-DRAWINGS = {"needle.svg": needle, "reference_bodies.svg": reference_bodies}
+COOLANT, FLUID = "#2b6cb0", "#08519c"
+
+
+def made(word: str, **fields: Any) -> Any:
+    """A device with its tip in the origin."""
+    return TypeAdapter(AnyDevice).validate_python({"device": word, "tip": (0.0, 0.0, 0.0), **fields})
+
+
+def shaft(needle: Any, tip: float, y: float, left: float, scale: float) -> list[str]:
+    """A needle with a round tip at x = tip that leaves the drawing at x = left: contacts light, insulation dark."""
+    r = 0.5e3 * scale * needle.diameter
+    outline = f"M{left:g},{y - r:g} H{tip - r:g} A{r:g},{r:g} 0 0 1 {tip - r:g},{y + r:g} H{left:g} Z"
+    if hasattr(needle, "sections"):
+        distal, begin, end = (tip - 1e3 * scale * z for z in needle.sections)
+        covered = [(left, end), (begin, distal)]
+    else:
+        covered = [(left, tip - 1e3 * scale * needle.active_length)]
+    return [
+        f'<path d="{outline}" fill="{METAL}" stroke="{INK}"/>',
+        *(
+            f'<rect x="{x0:g}" y="{y - r:g}" width="{x1 - x0:g}" height="{2 * r:g}" fill="{SHAFT}" stroke="{INK}"/>'
+            for x0, x1 in covered
+        ),
+    ]
+
+
+def front(device: Any, x: float, y: float, scale: float) -> list[str]:
+    """The needles of a set from the tip, the first one to the right."""
+    n, r, reach = device.needles, 0.5e3 * scale * device.diameter, 1e3 * scale * device.reach
+    middles = [(x + reach * math.cos(2 * math.pi * k / n), y - reach * math.sin(2 * math.pi * k / n)) for k in range(n)]
+    (x0, y0), (x1, y1) = middles[:2]
+    return [
+        f'<line x1="{x0:g}" y1="{y0:g}" x2="{x1:g}" y2="{y1:g}" stroke="{INK}" stroke-dasharray="4 3"/>',
+        *(
+            f'<circle cx="{u:g}" cy="{v:g}" r="{r:g}" fill="{METAL}" stroke="{INK}"/>'
+            + words(u + r + 6, v + 4, str(k + 1), "start")
+            for k, (u, v) in enumerate(middles)
+        ),
+        words((x0 + x1) / 2 + 8, (y0 + y1) / 2 - 8, f"spacing {mm(device.spacing)}", "start"),
+    ]
+
+
+def cooled() -> str:
+    """The cooled needle: coolant goes forwards in the middle and comes back around."""
+    device = made("cooled_needle")
+    tip, y, left, scale = 760.0, 95.0, 60.0, SCALE
+    rim = tip - 1e3 * scale * device.active_length
+    body = [
+        *shaft(device, tip, y, left, scale),
+        *measure(rim, tip, 55, f"active_length {mm(device.active_length)}: the contact, cooled"),
+        *measure(left, tip, 150, f"shaft_length {mm(device.shaft_length)} (drawn shortened)"),
+        f'<path d="M{left + 20:g},{y:g} H{tip - 14:g}" stroke="{COOLANT}" stroke-width="3" fill="none"/>',
+        f'<path d="M{tip - 14:g},{y - 7:g} L{tip - 4:g},{y:g} L{tip - 14:g},{y + 7:g} Z" fill="{COOLANT}"/>',
+        words((left + rim) / 2, y - 22, "insulation, not cooled"),
+        words(tip + 14, y + 5, f"diameter {mm(device.diameter)}", "start"),
+        words(left, 190, f"thermal: coolant at {device.thermal.temperature:g} degC, h {device.thermal.h:g} W/(m^2 K)", "start"),
+    ]
+    return svg(920, 210, body, "The cooled needle, to scale: coolant flows inside")
+
+
+def cluster() -> str:
+    """The cluster from the side (two of three needles) and from the tip."""
+    device = made("cooled_cluster")
+    scale, tip, left, y = 14.0, 470.0, 40.0, 110.0
+    half = 0.5e3 * scale * device.spacing
+    rim = tip - 1e3 * scale * device.active_length
+    body = [
+        *shaft(device, tip, y - half, left, scale),
+        *shaft(device, tip, y + half, left, scale),
+        *measure(rim, tip, 40, f"active_length {mm(device.active_length)}"),
+        line(tip + 16, y - half, tip + 16, y + half),
+        words(tip + 24, y + 5, f"spacing {mm(device.spacing)}", "start"),
+        words((left + tip) / 2, 200, "from the side: two of the three needles"),
+        *front(device, 760, y, 1.6 * scale),
+        words(760, 225, "from the tip, enlarged; turn_degrees 0"),
+    ]
+    return svg(920, 245, body, "The cluster of three cooled needles, to scale")
+
+
+def bipolar() -> str:
+    """The bipolar needle with its three lengths."""
+    device = made("bipolar_needle")
+    tip, y, left, scale = 740.0, 95.0, 60.0, SCALE
+    distal, begin, end = (tip - 1e3 * scale * z for z in device.sections)
+    body = [
+        *shaft(device, tip, y, left, scale),
+        *measure(distal, tip, 55, f"distal_length {mm(device.distal_length)}"),
+        *measure(end, begin, 55, f"proximal_length {mm(device.proximal_length)}"),
+        *measure(begin, distal, 148, f"insulator_length {mm(device.insulator_length)}"),
+        words((distal + tip) / 2, y + 5, "distal"),
+        words((end + begin) / 2, y + 5, "proximal (the return)"),
+        words((left + end) / 2, y + 5, "insulation"),
+        words(tip + 14, y + 5, f"diameter {mm(device.diameter)}", "start"),
+    ]
+    return svg(920, 175, body, "The bipolar needle, to scale: lengths follow each other from the tip")
+
+
+def bipolar_set() -> str:
+    """Sets of two to six needles from the tip."""
+    body: list[str] = []
+    for k, n in enumerate((2, 3, 4, 5, 6)):
+        x = 90.0 + 190.0 * k
+        device = made("bipolar_set", needles=n, spacing=0.02)
+        body += front(device, x, 95, 3.2)
+        body.append(words(x, 195, f"needles: {n}"))
+    return svg(1010, 215, body, "Sets of bipolar needles from the tip: neighbours are the spacing apart")
+
+
+def wet() -> str:
+    """The perfused needle and the cooled one with outlets beside it."""
+    left, tip, scale = 60.0, 720.0, SCALE
+    body: list[str] = []
+    for word, y, fields in (("wet_needle", 70.0, {}), ("cooled_wet_needle", 200.0, {"outlet_distance": 0.002})):
+        device = made(word, **fields)
+        body += shaft(device, tip, y, left, scale)
+        for name, point in device.outlets:
+            if point[1] <= 1e-9:  # those that face the reader
+                x, up = tip - 1e3 * scale * float(point[2]), y - 1e3 * scale * float(point[0])
+                body.append(f'<circle cx="{x:g}" cy="{up:g}" r="4" fill="white" stroke="{FLUID}" stroke-width="2"><title>{name}</title></circle>')
+        body.append(words(left, y + 58, f"{word}: {device.outlet_rows} rows of {device.outlets_per_row} outlets, outlet_distance {mm(device.outlet_distance)}", "start"))
+    return svg(800, 280, body, "Perfused needles: where the fluid leaves")
+
+
+DRAWINGS = {
+    "needle.svg": needle,
+    "cooled.svg": cooled,
+    "cluster.svg": cluster,
+    "bipolar.svg": bipolar,
+    "bipolar_set.svg": bipolar_set,
+    "wet.svg": wet,
+    "reference_bodies.svg": reference_bodies,
+}
 
 if __name__ == "__main__":
     for name, draw in DRAWINGS.items():

@@ -6,12 +6,13 @@ temperature, and where its sensors sit. It knows no mesh, no tissue and no watts
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, Literal, Self
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from pydantic import Field, model_validator
 
 from rfasim.geometry import Shape
@@ -22,6 +23,7 @@ from rfasim.quantities import (
     Point,
     Power,
     Problems,
+    Quantity,
     Record,
     SpecificHeat,
     Temperature,
@@ -30,6 +32,7 @@ from rfasim.quantities import (
 )
 
 Array = NDArray[np.float64]
+Degrees = Annotated[float, Quantity("", 0.0, 360.0)]
 
 
 @dataclass(frozen=True)
@@ -206,6 +209,10 @@ class Device(Record):
         """The device's own temperature sensors: pairs of (name, point (3,) [m])."""
         return ()
 
+    def thermocouples_at(self, stage: int) -> tuple[tuple[str, Array], ...]:
+        """Where the sensors are at a deployment ``stage``, in the order of ``thermocouples``."""
+        return self.thermocouples
+
     def filling(self) -> tuple[Array, Array]:
         """Balls that fill the device: centres (n, 3) and radii (n,) [m], half a radius apart."""
         raise NotImplementedError(f"{type(self).__name__} has to say what fills it")
@@ -291,6 +298,31 @@ class Placed(Device):
                 "target": point(self.target),
             }
         )
+
+
+class Turned(Placed):
+    """A placed device that is not round about its axis, so that it also matters how it is turned."""
+
+    turn_degrees: Degrees = 0.0
+    """how far the device is turned about the way it points; at 0 its first part lies towards +x where the
+    device points along -z"""
+
+    def _across(self) -> tuple[Array, Array]:
+        first = self.rotation[:, 0]
+        return first, np.cross(self.axis, first)
+
+    def sideways(self, angle: ArrayLike = 0.0) -> Array:
+        """Unit vectors (..., 3) across the axis at ``angle`` (...) [rad], counted from the device's first part."""
+        first, second = self._across()
+        way = np.asarray(angle, float)[..., None] + math.radians(self.turn_degrees)
+        return np.asarray(np.cos(way) * first + np.sin(way) * second)
+
+    def moved(self, rotation: Array, shift: Array) -> Self:
+        moved = super().moved(rotation, shift)
+        # the shortest rotation that gives the new axis turns the device otherwise than ``rotation`` does
+        first, second = moved._across()
+        way = rotation @ self.sideways()
+        return moved.model_copy(update={"turn_degrees": math.degrees(math.atan2(way @ second, way @ first)) % 360})
 
 
 def triple(vector: Array) -> tuple[float, float, float]:

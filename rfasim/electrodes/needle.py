@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from typing import Literal, Self
+from collections.abc import Mapping
+from typing import ClassVar, Literal, Self
 
 import numpy as np
 from pydantic import model_validator
@@ -13,18 +14,14 @@ from rfasim.geometry import Capsule, Cylinder, HalfSpace, Shape
 from rfasim.geometry import Needle as PointedRod
 from rfasim.quantities import Length, Problems, text
 
+GAUGE_17 = "17 gauge is 0.058 in = 1.47 mm (Birmingham wire gauge), rounded"
 
-class Needle(Placed):
-    """A straight needle: the last ``active_length`` before the tip conducts, the rest of the shaft does not.
 
-    Lengths are measured along the axis from the foremost point. The defaults are those of a 17 gauge needle
-    (1.47 mm wide, here 1.5 mm) with a 30 mm tip.
-    """
+class Shaft(Placed):
+    """A straight round shaft with a tip; lengths are measured along its axis from the foremost point."""
 
-    device: Literal["needle"]
     diameter: Length = 0.0015
-    active_length: Length = 0.03
-    """length of the conducting part, from the tip"""
+    """diameter of the shaft"""
     shaft_length: Length = 0.15
     """length of the whole needle, from the tip"""
     tip_shape: Literal["round", "flat", "conical"] = "round"
@@ -34,23 +31,20 @@ class Needle(Placed):
 
     @model_validator(mode="after")
     def _parts_fit(self) -> Self:
+        if self.tip_shape == "conical" and self.tip_length is None:
+            object.__setattr__(self, "tip_length", 2 * self.diameter)
+        if problems := self._misfits():
+            raise Problems(problems)
+        return self
+
+    def _misfits(self) -> list[tuple[str, str]]:
+        """What does not fit together, as (field, sentence)."""
         problems = []
-        if self.tip_shape == "conical":
-            if self.tip_length is None:
-                object.__setattr__(self, "tip_length", 2 * self.diameter)
-        elif self.tip_length is not None:
+        if self.tip_shape != "conical" and self.tip_length is not None:
             problems.append(
                 ("tip_length", f"is for a conical tip, but tip_shape is {self.tip_shape}; leave it out")
             )
         shaft = text(self.shaft_length, "m")
-        if self.active_length > self.shaft_length:
-            problems.append(
-                (
-                    "active_length",
-                    f"{text(self.active_length, 'm')} is longer than the {shaft} shaft; "
-                    "shorten it or lengthen shaft_length",
-                )
-            )
         if self.tip_length is not None and self.tip_length >= self.shaft_length:
             problems.append(
                 ("tip_length", f"{text(self.tip_length, 'm')} leaves nothing of the {shaft} shaft")
@@ -59,9 +53,12 @@ class Needle(Placed):
             problems.append(
                 ("shaft_length", f"{shaft} is not longer than the diameter, {text(self.diameter, 'm')}")
             )
-        if problems:
-            raise Problems(problems)
-        return self
+        return problems
+
+    @property
+    def tip_part(self) -> float:
+        """Length of the part that is thinner than the shaft [m]."""
+        return {"round": self.diameter / 2, "flat": 0.0, "conical": self.tip_length or 0.0}[self.tip_shape]
 
     def shape(self) -> Shape:
         tip, back, radius = self.tip_point, -self.axis, self.diameter / 2
@@ -73,19 +70,9 @@ class Needle(Placed):
         assert self.tip_length is not None
         return PointedRod(tip, back, radius, self.shaft_length, self.tip_length)
 
-    def contacts(self) -> tuple[Contact, ...]:
-        if self.active_length == self.shaft_length:
-            return (Contact("contact"),)
-        back = -self.axis
-        return (Contact("contact", HalfSpace(self.tip_point + back * self.active_length, back), rim=True),)
-
-    @property
-    def active_centre(self) -> Array:
-        return self.tip_point - 0.5 * self.active_length * self.axis
-
     @property
     def smallest_feature(self) -> float:
-        return min(self.diameter, self.active_length)
+        return self.diameter
 
     @property
     def thermocouples(self) -> tuple[tuple[str, Array], ...]:
@@ -102,3 +89,48 @@ class Needle(Placed):
         start, end = self.tip_point + back * front, self.tip_point + back * (self.shaft_length - radius)
         centres, radii = line_filling(start, end, radius)
         return np.vstack([self.tip_point, centres]), np.append(0.0, radii)
+
+
+class ActiveTip(Shaft):
+    """A shaft of which the foremost part conducts."""
+
+    active_length: Length = 0.03
+    """length of the conducting part, from the tip"""
+
+    def _misfits(self) -> list[tuple[str, str]]:
+        problems = super()._misfits()
+        if self.active_length > self.shaft_length:
+            problems.append(
+                (
+                    "active_length",
+                    f"{text(self.active_length, 'm')} is longer than the {text(self.shaft_length, 'm')} shaft; "
+                    "shorten it or lengthen shaft_length",
+                )
+            )
+        return problems
+
+    def contacts(self) -> tuple[Contact, ...]:
+        if self.active_length == self.shaft_length:
+            return (Contact("contact"),)
+        back = -self.axis
+        return (Contact("contact", HalfSpace(self.tip_point + back * self.active_length, back), rim=True),)
+
+    @property
+    def active_centre(self) -> Array:
+        return self.tip_point - 0.5 * self.active_length * self.axis
+
+    @property
+    def smallest_feature(self) -> float:
+        return min(self.diameter, self.active_length)
+
+
+class Needle(ActiveTip):
+    """A straight needle: the last ``active_length`` before the tip conducts, the rest of the shaft does not.
+
+    Lengths are measured along the axis from the foremost point. The defaults are those of a 17 gauge needle
+    (1.47 mm wide, here 1.5 mm) with a 30 mm tip.
+    """
+
+    SOURCES: ClassVar[Mapping[str, str]] = {"diameter": GAUGE_17}
+
+    device: Literal["needle"]

@@ -1,0 +1,281 @@
+"""A published experiment as a file: what was measured, and the case that simulates each of its cells.
+
+    >>> study = read_study("cases/validation/luo_2010.yaml")     # doctest: +SKIP
+    >>> study.case_of(study.cells[0]).generator                  # doctest: +SKIP
+
+What a study assumes about materials is said once, in its ``case``: a cell cannot change it, so that no cell is fitted.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any, Self
+
+from pydantic import Field, ValidationError, model_validator
+
+from rfasim.case import Case, case_from_dict
+from rfasim.case import _override as override
+from rfasim.complaints import complaints, input_error, near
+from rfasim.errors import InputError
+from rfasim.quantities import Fraction, Number, Problems, Record
+from rfasim.yaml_io import parse_yaml, read_text
+
+STUDIES = Path(__file__).resolve().parents[2] / "cases" / "validation"
+"""The shipped studies; they come with the source, not with an installed package."""
+
+# what can be compared: place in summary.json -> name in tables; the unit is the end of the last key
+QUANTITIES: dict[str, str] = {
+    "zone.long_axis_mm": "long axis",
+    "zone.short_axis_mm": "short axis",
+    "zone.beyond_tip_mm": "beyond the tip",
+    "zone.volume_ml": "volume",
+    "run.simulated_s": "duration",
+    "electrical.roll_off_time_s": "time to roll-off",
+    "electrical.roll_offs": "roll-offs",
+    "electrical.initial_impedance_ohm": "impedance at the start",
+    "electrical.final_impedance_ohm": "impedance at the end",
+    "electrical.delivered_energy_j": "energy",
+    "electrical.mean_power_w": "mean power",
+    "electrical.peak_power_w": "peak power",
+    "thermal.max_temperature_c": "highest temperature",
+    "thermal.volume_over_50c_ml": "volume above 50 degC at the end",
+    "thermal.volume_over_60c_ml": "volume above 60 degC at the end",
+}
+_UNITS = {"mm": "mm", "ml": "ml", "s": "s", "ohm": "ohm", "j": "J", "w": "W", "c": "degC", "a": "A", "ma": "mA"}
+# what a cell must not change: one set of properties for all cells of a study
+_SHARED = ("tissues", "background", "boiling", "blood", "perfusion_stop", "zone", "body_temperature",
+           "initial_temperature")  # fmt: skip
+
+Changes = dict[str, Any]
+
+
+def unit_of(name: str) -> str:
+    """The unit that a key such as ``short_axis_mm`` ends in; empty for a count."""
+    _, mark, ending = name.rpartition("_")
+    return _UNITS.get(ending, "") if mark else ""
+
+
+def label_of(name: str) -> str:
+    """A quantity, or what a cell's ``at`` names, in words without its unit: ``current_ma`` -> ``current``."""
+    if name in QUANTITIES:
+        return QUANTITIES[name]
+    ending = name.rpartition("_")[2]
+    return (name.removesuffix(f"_{ending}") if unit_of(name) else name).replace("_", " ")
+
+
+class Cell(Record):
+    """One setting of an experiment and what was measured there."""
+
+    name: str = Field(min_length=1, max_length=60)
+    group: str | None = None
+    """the group it belongs to"""
+    at: dict[str, float] = Field(default={})
+    """numbers that place it among the others, unit at the end of the key: ``{current_ma: 500}``"""
+    set: Changes = Field(default={})
+    """changes to the study's case: path -> value, as for ``rfasim run --set``"""
+    measured: dict[str, Annotated[tuple[Number, ...], Field(min_length=1, max_length=2)]]
+    """place in summary.json -> [mean, standard deviation], or [mean] where no deviation is published"""
+    quick: bool = False
+    """part of ``rfasim validate --quick``"""
+
+    @model_validator(mode="after")
+    def _is_comparable(self) -> Self:
+        found = []
+        if not self.measured:
+            found.append(("measured", "is empty; give at least one quantity with [mean, standard deviation]"))
+        for name, values in self.measured.items():
+            if name not in QUANTITIES:
+                found.append((f"measured.{name}", f"is no quantity to compare; {near(name, QUANTITIES)}"))
+            if len(values) == 2 and values[1] < 0:
+                found.append((f"measured.{name}[1]", f"got {values[1]:g}; a standard deviation is 0 or more"))
+        if found:
+            raise Problems(found)
+        return self
+
+    def mean(self, quantity: str) -> float | None:
+        """What was measured; None where it was not."""
+        return self.measured[quantity][0] if quantity in self.measured else None
+
+    def deviation(self, quantity: str) -> float | None:
+        """The standard deviation; None where none (or 0, which no measurement has) is published."""
+        values = self.measured.get(quantity, ())
+        return values[1] if len(values) == 2 and values[1] > 0 else None
+
+
+class Optimum(Record):
+    """The value of ``over`` (from the cells' ``at``) at which ``of`` is largest among the cells of a group."""
+
+    name: str = Field(min_length=1)
+    group: str
+    of: str
+    over: str
+
+
+class Aim(Record):
+    """What the predictions should reach: ``quantity`` within a tolerance in at least ``share`` of its cells.
+
+    With ``optimum`` it is about the study's optima over that number instead.
+    """
+
+    quantity: str | None = None
+    optimum: str | None = None
+    within: float | None = Field(default=None, gt=0)
+    """tolerance in the quantity's own unit"""
+    within_share: Fraction | None = None
+    """tolerance as a share of what was measured"""
+    share: Fraction = 1.0
+
+    @model_validator(mode="after")
+    def _is_one_thing(self) -> Self:
+        if (self.quantity is None) == (self.optimum is None):
+            raise Problems([("", "is about either a quantity or an optimum; give one of the two")])
+        if (self.within is None) == (self.within_share is None):
+            raise Problems([("within", "give either within (a number) or within_share (such as 30 %)")])
+        return self
+
+    def meets(self, measured: float, error: float | None) -> bool:
+        """Whether a prediction that is off by ``error`` is near enough; one that is missing is not."""
+        if error is None:
+            return False
+        tolerance = self.within if self.within is not None else (self.within_share or 0.0) * abs(measured)
+        return abs(error) <= tolerance * (1 + 1e-9)
+
+    @property
+    def text(self) -> str:
+        """The aim in words."""
+        subject = label_of(self.quantity) if self.quantity else f"optimum {label_of(self.optimum or '')}"
+        unit = unit_of(self.quantity or self.optimum or "")
+        tolerance = f"{self.within:g} {unit}".strip() if self.within else f"{100 * (self.within_share or 0):g} %"
+        return f"{subject} within {tolerance} in at least {100 * self.share:g} % of the cells"
+
+
+class Study(Record):
+    """A published experiment: cells with what was measured, and the case they are variants of."""
+
+    title: str = Field(min_length=1)
+    source: str = Field(min_length=1)
+    """where it was published"""
+    measures: str = Field(min_length=1)
+    """what was done and measured, in a sentence or two"""
+    assumed: tuple[str, ...] = ()
+    """every assumption once, with its reason"""
+    remarks: tuple[str, ...] = ()
+    """a sentence for each disagreement on its likely reason, written after seeing the results"""
+    case: dict[str, Any]
+    """the case that all cells are variants of, as in a case file, without a name"""
+    groups: dict[str, Changes] = Field(default={})
+    """changes that several cells share, by the group's name"""
+    cells: tuple[Cell, ...] = Field(min_length=1)
+    optima: tuple[Optimum, ...] = ()
+    aims: tuple[Aim, ...] = ()
+    name: str = ""
+    """set by the reader: the file's name"""
+
+    @model_validator(mode="after")
+    def _parts_fit(self) -> Self:
+        found: list[tuple[str, str]] = []
+        names = [cell.name for cell in self.cells]
+        for index, cell in enumerate(self.cells):
+            place = f"cells[{index}]"
+            if cell.name in names[:index]:
+                found.append((f"{place}.name", f"'{cell.name}' is given twice; each cell needs its own"))
+            if cell.group is not None and cell.group not in self.groups:
+                hint = near(cell.group, self.groups) if self.groups else "the study has no groups"
+                found.append((f"{place}.group", f"got '{cell.group}'; {hint}"))
+            found += [(f"{place}.set", complaint) for complaint in _unshared(cell.set)]
+        for name, changes in self.groups.items():
+            found += [(f"groups.{name}", complaint) for complaint in _unshared(changes)]
+        if "name" in self.case:
+            found.append(("case.name", "is made from the study's and the cell's name; leave it out"))
+        for index, optimum in enumerate(self.optima):
+            found += [(f"optima[{index}].{field}", why) for field, why in self._misfits(optimum)]
+        measured = {quantity for cell in self.cells for quantity in cell.measured}
+        overs = {optimum.over for optimum in self.optima}
+        for index, aim in enumerate(self.aims):
+            if aim.quantity is not None and aim.quantity not in measured:
+                found.append((f"aims[{index}].quantity", f"'{aim.quantity}' is measured in no cell"))
+            if aim.optimum is not None and aim.optimum not in overs:
+                found.append((f"aims[{index}].optimum", f"no optimum is sought over '{aim.optimum}'"))
+        if found:
+            raise Problems(found)
+        return self
+
+    def _misfits(self, optimum: Optimum) -> list[tuple[str, str]]:
+        if optimum.group not in self.groups:
+            hint = near(optimum.group, self.groups) if self.groups else "the study has no groups"
+            return [("group", f"got '{optimum.group}'; {hint}")]
+        cells = self.cells_of(optimum)
+        if len(cells) < 2:
+            found = f"{len(cells)} cells of '{optimum.group}' measure '{optimum.of}' at a '{optimum.over}'"
+            return [("of", f"{found}; an optimum needs two or more")]
+        return []
+
+    def cells_of(self, optimum: Optimum) -> list[Cell]:
+        """The cells among which an optimum is sought."""
+        return [
+            cell
+            for cell in self.cells
+            if cell.group == optimum.group and optimum.over in cell.at and optimum.of in cell.measured
+        ]
+
+    def selection(self, quick: bool) -> tuple[Cell, ...]:
+        """All cells, or those that are marked ``quick`` (the first one where none is)."""
+        if not quick:
+            return self.cells
+        return tuple(cell for cell in self.cells if cell.quick) or self.cells[:1]
+
+    def case_of(self, cell: Cell) -> Case:
+        """The case of one cell; raises InputError with the cell's name."""
+        data = copy.deepcopy(self.case)
+        try:
+            for place, value in {**self.groups.get(cell.group or "", {}), **cell.set}.items():
+                override(data, place, copy.deepcopy(value))
+            return case_from_dict({"name": f"{self.name} {cell.name}".strip(), **data}, from_file=True)
+        except InputError as error:
+            raise InputError(f"{self.name}, cell '{cell.name}'", str(error)) from None
+
+
+def _unshared(changes: Changes) -> list[str]:
+    heads = {path: path.replace("[", ".").split(".")[0] for path in changes}
+    return [
+        f"changes {path}; what holds for all cells of a study belongs into its case"
+        for path, head in heads.items()
+        if head in _SHARED
+    ]
+
+
+def read_study(path: str | Path) -> Study:
+    """Read a study file and try out the case of each cell; raises InputError with a line for every problem."""
+    path = Path(path)
+    data = parse_yaml(read_text(path), str(path))
+    if not isinstance(data, dict):
+        raise InputError(str(path), "is no study: it has to hold lines such as 'title: ...' and 'cells:'")
+    if "name" in data:
+        raise InputError(f"{path}: name", "is the file's name; leave it out")
+    try:
+        study = Study.model_validate({**data, "name": path.stem}, context={"from_file": True})
+    except ValidationError as error:
+        found = complaints(error, Study)
+        raise input_error([(f"{path}: {place}", sentence) for place, sentence in found]) from None
+    for cell in study.cells:
+        study.case_of(cell)
+    return study
+
+
+def find_studies(words: Sequence[str] = ()) -> list[Path]:
+    """The files of studies given by name (of a shipped one) or path; all shipped ones for none. Raises InputError."""
+    shipped = {path.stem: path for path in sorted(STUDIES.glob("*.yaml"))}
+    if not words and not shipped:
+        raise InputError("STUDY", "the shipped studies come with the source and are not here; give the path of one")
+    found = []
+    for word in words or shipped:
+        path = Path(word)
+        if word in shipped:
+            path = shipped[word]
+        elif path.suffix not in (".yaml", ".yml") and not path.is_file():
+            hint = near(word, shipped) if shipped else "there are no shipped studies here"
+            raise InputError("STUDY", f"there is no study '{word}'; {hint}")
+        found.append(path)
+    return found

@@ -1,0 +1,61 @@
+"""Kohlrausch's identity on every device: exact whatever the shape, so that it checks each contact and its wiring."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from rfasim.electrodes import ALL_DEVICES, Device
+from rfasim.simulation import Simulation
+from rfasim.verification import exact
+from rfasim.verification.bodies import ADIABATIC, BODY, COOLED, VOLTAGE, K, SIGMA, body_case, last_frame
+from rfasim.verification.claims import Claim, relative
+
+COARSE = {"size": 6e-4, "rim_size": 3e-4, "zone_size": 0.004, "max_size": 0.01}
+EXTRA: dict[str, dict[str, Any]] = {
+    # a device of the user's own: a straight part and a bent one, both conducting
+    "custom": {
+        "parts": [
+            {"name": "shaft", "points": [(0, 0, 0), (0, 0, 0.1)], "diameter": 0.002},
+            {"name": "hook", "points": [(0, 0, 0.02), (0.008, 0, 0.015), (0.012, 0, 0.005)], "diameter": 0.001},
+        ],
+        "conducting": [
+            {"name": "tip", "part": "shaft", "end": 0.012},
+            {"name": "hook", "part": "hook", "start": 0.004},
+        ],
+    },
+}
+REFERENCE_BODIES = ("ball", "spheroid", "rod")  # have exact fields of their own
+
+
+def devices(every: bool) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Name and electrode of each device: all models, or the first of each family."""
+    for family in ALL_DEVICES:
+        word = family.model_fields["device"].annotation.__args__[0]  # type: ignore[union-attr]
+        if word in REFERENCE_BODIES:
+            continue
+        models: list[str | None] = [*family.MODELS] or [None]
+        for model in models if every else models[:1]:
+            electrode = {"device": word, "tip": (0.0, 0.0, -0.015), **EXTRA.get(word, {})}
+            yield (model or word), electrode if model is None else {**electrode, "model": model}
+
+
+def _is_bipolar(electrode: dict[str, Any]) -> bool:
+    device: Device = body_case("device", electrode, {}, voltage=VOLTAGE).electrodes[0]
+    return bool(device.returns)
+
+
+def kohlrausch(quick: bool) -> Iterator[Claim]:
+    """Highest temperature with an adiabatic contact (monopolar), and between two cooled ones (bipolar)."""
+    for name, electrode in devices(every=not quick):
+        domain: dict[str, Any] = {"shape": "ball", "radius": 0.08, "centre": (0.0, 0.0, 0.0)}
+        wanted, thermal, label = exact.kohlrausch_adiabatic(SIGMA, K, VOLTAGE, 0.0), dict[str, Any](ADIABATIC), "adiabatic"
+        if _is_bipolar(electrode):
+            # the identity asks for a boundary that neither current nor heat passes
+            domain |= {"electric_boundary": {"kind": "insulated"}, "thermal_boundary": {"kind": "insulated"}}
+            wanted, thermal, label = exact.kohlrausch_cooled(SIGMA, K, VOLTAGE), COOLED, "bipolar, cooled"
+        case = body_case(name, {**electrode, "thermal": thermal}, domain, voltage=VOLTAGE, mesh=COARSE)
+        simulation = Simulation(case)
+        rise = last_frame(simulation).max_temperature - BODY
+        note = f"{simulation.mesh.n_nodes} nodes"
+        yield relative("Kohlrausch, devices", f"{name}, {label}", wanted, rise, 0.005, "K", note=note)
