@@ -163,7 +163,7 @@ def run_once(path: Path, overrides: dict[str, str], *, profile: bool = False) ->
         "cg_heat": run.heat_system.iterations, "us_per_node_step": 1e6 * (c2 - c1) / (space.n_nodes * state.steps),
         "ns_per_cell_step": 1e9 * (c2 - c1) / (space.n_cells * state.steps),
         "impedance": abs(frame.impedance), "rise": hottest - case.body_temperature, "volume_50": volume[50.0],
-        "volume_60": volume[60.0], "roll_off": state.roll_off_time, "end": state.time,
+        "volume_60": volume[60.0], "roll_off": state.memory.roll_off_time, "end": state.time,
         "imbalance": run.imbalance() / max(state.energy["electrical"], 1e-30), "curve": curve,
     }  # fmt: skip
     if clocks is not None:

@@ -117,9 +117,22 @@ def _wiring(case: Case) -> Found:
     if electric.insulated and case.mesh.file is None and len(case.terminals) == 0:
         yield "electric.insulated", "leaves no contact; take one out"
     try:
-        case.generator.program(wired, case.terminals)
+        program = case.generator.program(wired, case.terminals)
     except InputError as error:
         yield (f"generator.{error.path}" if error.path else "generator"), error.message
+        return
+    if program.needs_thermocouples and not any(device.thermocouples for device in case.electrodes):
+        yield (
+            "generator",
+            "goes by temperatures, but no electrode has a thermocouple; take another protocol, or another device",
+        )
+    most = max(device.stages for device in case.electrodes) - 1
+    if program.last_stage > most:
+        yield (
+            "generator.stages" if hasattr(case.generator, "stages") else "generator",
+            f"asks for deployment stage {program.last_stage}, but the last one of the electrodes is {most} "
+            "(counted from 0); take another device or fewer stages",
+        )
 
 
 def _rated_power(case: Case) -> Found:

@@ -474,13 +474,17 @@ def list_devices(options: argparse.Namespace) -> int:
     """List the electrode families and their models, or show one of them."""
     from rfasim import datasheet
     from rfasim.electrodes import ALL_DEVICES
+    from rfasim.terminal import print_columns
 
     if options.name is not None:
         sheet = datasheet.make_sheet(options.name)
         if options.json:
             print(json.dumps(datasheet.as_data(sheet), indent=2, ensure_ascii=False))
         else:
-            datasheet.print_sheet(sheet)
+            print(*datasheet.title_lines(sheet), sep="\n")
+            for heading, rows in datasheet.tables(sheet):
+                print_columns(heading, rows)
+            print(*datasheet.closing_lines(sheet), sep="\n")
         picture = options.out or (None if options.json or sheet.device is None else Path(f"{sheet.name}.png"))
         if picture is not None:
             datasheet.write_drawing(sheet, picture)

@@ -375,7 +375,8 @@ class Damage:
         rates = np.empty_like(omega)
         start, end = _contiguous(T0, omega.size), _contiguous(T1, omega.size)
         _mean_rates(rates, start, end, model.log_factor, model.activation_temperature)
-        rates *= dt
+        with np.errstate(over="ignore"):  # dead is dead
+            rates *= dt
         rates += omega
         return rates
 

@@ -29,6 +29,11 @@ POSE = ("tip", "direction", "entry", "target", "beyond_target", "turn_degrees", 
 ASSUMED, UNKNOWN = "assumed", "(to be given)"
 INK, INSULATION = "#22303c", (0.78, 0.80, 0.82)
 CONTACT_COLOURS = ("#e08214", "#5e9ed6", "#7b5aa6", "#4daf7c", "#d1495b", "#8c6d31")
+STYLE: dict[Any, Any] = {
+    "font.family": "DejaVu Sans", "font.size": 10, "axes.edgecolor": INK, "axes.labelcolor": INK, "text.color": INK,
+    "xtick.color": INK, "ytick.color": INK, "axes.spines.top": False, "axes.spines.right": False,
+    "axes.titlelocation": "left", "svg.hashsalt": "rfasim", "savefig.facecolor": "white",
+}  # fmt: skip
 SUFFIXES = (".png", ".svg", ".pdf")
 MARGIN, SHAFT_SHOWN = 0.003, 0.012  # m: around the contacts, and of the shaft behind them
 SLANT = 0.2  # rad: from the side, needles or tines in a row must not hide each other
@@ -261,40 +266,50 @@ def as_data(sheet: Sheet) -> dict[str, Any]:
     return data
 
 
-def print_sheet(sheet: Sheet) -> None:
-    """The sheet on stdout."""
-    from rfasim.terminal import print_columns
+Table = tuple[tuple[str, ...], list[tuple[str, ...]]]
 
-    print(f"{sheet.name}: {sheet.title}")
-    if sheet.title != sheet.about:
-        print(f"device: {sheet.family} ({sheet.about})")
-    if sheet.models:
-        print(f"models: {', '.join(sheet.models)}")
-    rows = [(row.name, row.value, row.source, row.meaning) for row in sheet.rows]
-    print_columns(("parameter", "value", "source", "what it is"), rows)
-    device = sheet.device
-    if device is None:
-        return
-    staged = device.stages > 1
-    print_columns(
-        ("contact", "terminal", *(("from stage",) if staged else ()), "along the axis"),
-        [
+
+def tables(sheet: Sheet) -> list[Table]:
+    """The parameters and the contacts as (heading, rows)."""
+    parameters = [(row.name, row.value, row.source, row.meaning) for row in sheet.rows]
+    found: list[Table] = [(("parameter", "value", "source", "what it is"), list(parameters))]
+    if sheet.device is not None:
+        staged = sheet.device.stages > 1
+        heading = ("contact", "terminal", *(("from stage",) if staged else ()), "along the axis")
+        contacts = [
             (row.name, row.terminal, *((str(row.stage),) if staged else ()), f"{1e3 * row.length:.1f} mm")
             for row in sheet.contacts
-        ],
-    )
+        ]
+        found.append((heading, list(contacts)))
+    return found
+
+
+def title_lines(sheet: Sheet) -> list[str]:
+    """What stands above the tables."""
+    lines = [f"{sheet.name}: {sheet.title}"]
+    if sheet.title != sheet.about:
+        lines.append(f"device: {sheet.family} ({sheet.about})")
+    if sheet.models:
+        lines.append(f"models: {', '.join(sheet.models)}")
+    return lines
+
+
+def closing_lines(sheet: Sheet) -> list[str]:
+    """What stands below the tables: terminals and points of the device."""
+    device = sheet.device
+    if device is None:
+        return ["No drawing: a parameter has no default, and what the device looks like depends on it."]
     lines = [
+        ("terminals", ", ".join(device.terminals)),
         ("return", ", ".join(device.returns) or "none of its own (a pad on the skin)"),
         ("thermocouples", ", ".join(_place(*item) for item in device.thermocouples) or "none"),
         ("outlets", ", ".join(_place(*item) for item in device.outlets) or "none"),
         ("rated power", "not stated" if device.rated_power is None else str(text(device.rated_power, "W"))),
         ("protocol", sheet.protocol or "any"),
+        *((("notes", sheet.notes),) if sheet.notes else ()),
+        ("points", "x, y, z in mm, the tip in the origin, for a device that points along -z"),
     ]
-    for what, value in lines:
-        print(f"{what + ':':<15}{value}")
-    print("points: mm from the tip for a device that points along -z, x, y, z")
-    if sheet.notes:
-        print(f"notes: {sheet.notes}")
+    return [f"{what + ':':<15}{value}" for what, value in lines]
 
 
 def _place(name: str, point: Array) -> str:
@@ -328,15 +343,16 @@ def draw_device(device: Device, title: str, suffix: str = ".png") -> bytes:
     ``suffix`` is one of ``SUFFIXES``. Thermocouples are crosses, outlets rings; the views have one scale.
     """
     import matplotlib as mpl
-
-    from rfasim.plot import STYLE, figure
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
 
     views = _views(device)
     spans = [view.high - view.low for view in views]
     scale = min(10.0 / sum(span[0] for span in spans), 5.5 / max(span[1] for span in spans))  # inch per metre
     width, height = scale * sum(span[0] for span in spans), scale * max(span[1] for span in spans)
     with mpl.rc_context(STYLE):
-        drawing = figure(width + 2.0, height + 1.9)
+        drawing = Figure(figsize=(width + 2.0, height + 1.9), layout="constrained")
+        FigureCanvasAgg(drawing)  # no window system
         parts = drawing.subplots(1, 2, width_ratios=[span[0] for span in spans], squeeze=True)
         names = ("side", "front, seen from the tip")
         for axes, view, name in zip(parts, views, names, strict=True):
@@ -346,8 +362,7 @@ def draw_device(device: Device, title: str, suffix: str = ".png") -> bytes:
         drawing.suptitle(title, x=0.02, ha="left", fontweight="bold", fontsize=12)
         _legend(drawing, device)
         buffer = io.BytesIO()
-        with mpl.rc_context({"svg.hashsalt": "rfasim"}):
-            drawing.savefig(buffer, format=suffix[1:], dpi=130, bbox_inches="tight", pad_inches=0.15)
+        drawing.savefig(buffer, format=suffix[1:], dpi=130, bbox_inches="tight", pad_inches=0.15)
     return buffer.getvalue()
 
 
@@ -445,8 +460,6 @@ def _rgb(colour: str) -> Array:
 
 def write_drawing(sheet: Sheet, path: Path) -> None:
     """Draw the sheet's device into the file ``path``; raises InputError where that cannot be."""
-    from rfasim.checkpoint import write_bytes
-
     if path.suffix.lower() not in SUFFIXES:
         raise InputError("--out", f"got {path}; give a file name that ends in {', '.join(SUFFIXES)}")
     if path.is_dir():
@@ -457,4 +470,8 @@ def write_drawing(sheet: Sheet, path: Path) -> None:
         missing = ", ".join(row.name for row in sheet.rows if row.value == UNKNOWN)
         raise InputError("NAME", f"{sheet.name} has no drawing, for it has no default for {missing}")
     title = sheet.name if sheet.name == sheet.family else f"{sheet.name}: {sheet.title}"
-    write_bytes(path, draw_device(sheet.device, title, path.suffix.lower()))
+    drawn = draw_device(sheet.device, title, path.suffix.lower())
+    try:
+        path.write_bytes(drawn)
+    except OSError as error:
+        raise InputError("--out", f"{path} cannot be written: {error.strerror}; give another file") from None

@@ -27,6 +27,8 @@ GROUND = "ground"
 """the dispersive pad, or the domain's boundary"""
 NOW = 1e-9
 """s: times closer than this are the same"""
+PARTS = 16
+"""pieces of a step within which a regulator's bound is met"""
 
 
 @dataclass(frozen=True)
@@ -135,9 +137,16 @@ class Regulator:
         return self.target - measured(temperatures, self.measure)
 
     def integral(self, before: float, last: float, now: float, dt: float) -> float:
-        """The integral part [W] a time ``dt`` after it was ``before``, with errors ``last`` and ``now`` [K]."""
-        wanted = before + self.integral_gain * dt * 0.5 * (last + now)
-        return min(max(wanted, 0.0), max(0.0, self.maximum - self.gain * now))
+        """The integral part [W] a time ``dt`` after it was ``before``, with errors ``last`` and ``now`` [K].
+
+        The error runs linearly; the bound is met within the step, so that the result does not depend on its length.
+        """
+        value = before
+        for part in range(PARTS):
+            begins, ends = (last + (now - last) * (part + k) / PARTS for k in (0, 1))
+            wanted = value + self.integral_gain * dt / PARTS * 0.5 * (begins + ends)
+            value = min(max(wanted, 0.0), max(0.0, self.maximum - self.gain * ends))
+        return value
 
 
 @dataclass(frozen=True)
@@ -386,8 +395,10 @@ class Program:
         return min((time for time in self._edges(memory) if time > memory.time + NOW), default=self.duration)
 
     def excess(self, memory: Memory, reading: Reading) -> float:
-        """How far ``reading`` is past the nearest condition that would end the phase: relative to its threshold,
-        negative before it, >= 0 behind it. What is not armed yet when the step begins, at ``memory.time``, is left out."""
+        """How far ``reading`` is past the nearest condition that would end the phase, relative to its threshold.
+
+        Negative before it, >= 0 behind it. What is not armed yet when the step begins, at ``memory.time``, is left out.
+        """
         if memory.finished:
             return -math.inf
         return max(
@@ -416,7 +427,10 @@ class Program:
         memory = self._taken_in(memory, reading)
         visited = {memory.phase}
         same_contacts = True
+        at_end = reading.time >= self.duration - NOW
         while can_leave and (leave := self._fired(memory, reading, same_contacts)) is not None:
+            if at_end and leave.to not in ("stop", "note"):
+                break  # no phase begins when time is up
             before = memory.phase
             memory = self._left(memory, reading, leave)
             jumps = jumps or leave.to != "note"
@@ -426,7 +440,7 @@ class Program:
             if memory.finished or memory.phase in visited:
                 break
             visited.add(memory.phase)
-        if not memory.finished and reading.time >= self.duration - NOW:
+        if at_end and not memory.finished:
             memory = self._over(memory, "duration")
         return replace(memory, power=None) if jumps and not memory.finished else memory
 

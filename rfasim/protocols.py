@@ -15,10 +15,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BeforeValidator, Field, GetJsonSchemaHandler, model_validator
+from pydantic import BeforeValidator, Discriminator, Field, GetJsonSchemaHandler, Tag, model_validator
 from pydantic_core import core_schema
 
-from rfasim.complaints import near
+from rfasim.complaints import near, shown
 from rfasim.errors import InputError
 from rfasim.generator import (
     GROUND,
@@ -137,11 +137,9 @@ class Source(Record):
 
     def _over(self, **given: float) -> list[tuple[str, str]]:
         """Powers that are more than the source can give, as problems."""
-        return [
-            (name, f"{text(value, 'W')} is more than max_power, {text(self.max_power, 'W')}; lower it or raise the limit")
-            for name, value in given.items()
-            if value > self.max_power
-        ]  # fmt: skip
+        limit = f"max_power, {text(self.max_power, 'W')}; lower it or raise the limit"
+        over = [(name, value) for name, value in given.items() if value > self.max_power]
+        return [(name, f"{text(value, 'W')} is more than {limit}") for name, value in over]
 
 
 class ConstantPower(Source):
@@ -345,7 +343,8 @@ class Pulsed(Source):
     def _one_pulse(self) -> Self:
         found = self._over(rest_power=self.rest_power, **({} if self.power is None else {"power": self.power}))
         if (self.power is None) == (self.current is None):
-            found.append(("", "needs either the power or the current of a pulse"))
+            what = "neither" if self.power is None else "both (beside a preset take one away with null)"
+            found.append(("", f"needs either the power or the current of a pulse; it has {what}"))
         if self.current is not None and self.current > self.max_current:
             found.append(
                 ("current", f"{text(self.current, 'A')} is more than max_current, {text(self.max_current, 'A')}")
@@ -376,8 +375,8 @@ class TemperatureControl(Source):
     target: Temperature
     power: Power
     """the highest power that the controller may command"""
-    gain: Gain = 1.0
-    """proportional gain (assumed: it damps the integral part on tissue that follows in about a minute)"""
+    gain: Gain = 2.0
+    """proportional gain (assumed: it damps the integral part; 1 W/K suits a needle, 3 W/K a multi-tined device)"""
     integral_gain: GainRate = 0.025
     """integral gain: Go-Smart's 0.025 W/K a step, read as a gain per second (assumed)"""
     measure: Measure = "average"
@@ -465,6 +464,10 @@ class ResistanceControl(Source):
 
 
 Pair = tuple[tuple[str, ...], tuple[str, ...]]
+Pairs = Annotated[
+    Annotated[Literal["all"], Tag("all")] | Annotated[tuple[Pair, ...], Field(min_length=1), Tag("list")],
+    Discriminator(lambda given: "all" if isinstance(given, str) else "list"),
+]
 
 
 class Switching(Source):
@@ -474,7 +477,7 @@ class Switching(Source):
     """
 
     protocol: Literal["switching"]
-    pairs: Literal["all"] | Annotated[tuple[Pair, ...], Field(min_length=1)] = "all"
+    pairs: Pairs = "all"
     """"all" pairs of terminals, or a list of pairs [sources, returns]"""
     dwell: Duration = 1.0
     """how long a pair's turn is (assumed)"""
@@ -626,7 +629,7 @@ class Wires(Record):
 class TablePhase(Record):
     """A line of a user's table: what is held, for how long or until when, and what follows."""
 
-    name: str = Field(default="", pattern=r"^[^.\[\]]*$", max_length=40)
+    name: str = Field(default="", max_length=40)
     """phase 1, phase 2, ... when not stated"""
     power: Power | None = None
     voltage: Voltage | None = None
@@ -677,7 +680,7 @@ class Table(Source):
 
     protocol: Literal["table"]
     phases: tuple[TablePhase, ...] = Field(min_length=1)
-    gain: Gain = 1.0
+    gain: Gain = 2.0
     """proportional gain of phases that hold a temperature (assumed)"""
     integral_gain: GainRate = 0.025
     """their integral gain: Go-Smart's 0.025 W/K a step, read as a gain per second (assumed)"""
@@ -691,10 +694,13 @@ class Table(Source):
 
     @property
     def peak_power(self) -> float:
-        powers = [
-            self.max_power if line.power is None or line.ramp > 0 else line.power for line in self.phases if not line.off
-        ]
-        return max(powers, default=0.0)
+        lines = [line for line in self.phases if not line.off]
+        return max((self._peak(line) for line in lines), default=0.0)
+
+    def _peak(self, line: TablePhase) -> float:
+        if line.power is None or (line.ramp > 0 and line.lasts is None):
+            return self.max_power
+        return line.power + max(0.0, line.ramp * (line.lasts or 0.0))
 
     def program(self, default: Connection, terminals: tuple[str, ...]) -> Program:
         wired = [default]
@@ -819,7 +825,8 @@ _SLIM = "Go-Smart algorithm for the LeVeen Super Slim 2 cm"
 _NUMA = "Go-Smart schedule for the StarBurst (NUMA)"
 _RISE = "assumed; the roll-off threshold of the device was not found"
 _STEADY = {
-    "power": f"{_NUMA}: at most 150 W", "target": f"{_NUMA}: 378 K", "stages": f"{_NUMA}; extensions 2.0, 2.5, 3.0, 3.5 cm",
+    "power": f"{_NUMA}: at most 150 W", "target": f"{_NUMA}: 378 K",
+    "stages": f"{_NUMA}; extensions 2.0, 2.5, 3.0, 3.5 cm",
     "gain": "assumed; it damps the integral part",
     "integral_gain": f"{_NUMA}: 0.025 W/K a step; read as a gain per second (assumed)",
     "max_power": "1500X generator, 250 W (Go-Smart)", "duration": "assumed; the stages end it",
@@ -829,7 +836,7 @@ _STEADY = {
 def _starburst(size: str, *holds: str) -> Preset:
     data = {
         "protocol": "temperature", "target": "105 degC", "power": "150 W", "max_power": "250 W", "duration": "40 min",
-        "gain": "1 W/K", "integral_gain": "0.025 W/(K s)",
+        "gain": "3 W/K", "integral_gain": "0.025 W/(K s)",
         "stages": [{"stage": stage, "hold": hold} for stage, hold in enumerate(holds)],
     }  # fmt: skip
     notes = "A stage's time begins when the average of the thermocouples reaches the target."
@@ -845,7 +852,7 @@ PROTOCOLS: dict[str, Preset] = {
         },
         {
             "power": _JI, "roll_off.rise": _JI, "rest": _JI, "rest_power": _JI, "blanking": "assumed",
-            "duration": "Ji, Acad Radiol 2011: 12 min", "max_power": "Ji, Acad Radiol 2011; Korean J Radiol 2004 (PMC2698170)",
+            "duration": "Ji, Acad Radiol 2011: 12 min", "max_power": "Ji 2011; Korean J Radiol 2004 (PMC2698170)",
             "max_current": "Lobo 2004: 2000 mA",
         },
         "Others name +10 to +20 ohm, or +30 ohm, and 0 W between pulses.",
@@ -880,8 +887,8 @@ PROTOCOLS: dict[str, Preset] = {
             "restart_until": _SLIM, "roll_offs": _SLIM, "duration": "assumed",
             "max_power": "200 W generator; first source not read (unverified)",
         },
-        "The algorithm is published as pseudo-code. It does not say what a first roll-off between 300 s and 900 s does; "
-        "here it is final.",
+        "Published as pseudo-code, which does not say what a first roll-off between 300 s and 900 s does; here it is "
+        "final.",
     ),
     "starburst_2cm": _starburst("2 cm", "300 s"),
     "starburst_3cm": _starburst("3 cm", "30 s", "600 s"),
@@ -966,10 +973,12 @@ def _merged(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any
 
 def _from_preset(data: Any) -> Any:
     """What the case does not state is as in the named row of the catalogue."""
-    if not isinstance(data, dict) or not isinstance(name := data.get("preset"), str):
+    if isinstance(data, str) and data in PROTOCOLS:
+        raise ValueError(f"got '{data}', which is a preset; write generator: {{preset: {data}}}")
+    if not isinstance(data, dict) or (name := data.get("preset")) is None:
         return data
-    if name not in PROTOCOLS:
-        raise ValueError(f"preset: got '{name}'; {near(name, PROTOCOLS)}")
+    if not isinstance(name, str) or name not in PROTOCOLS:
+        raise ValueError(f"preset: got {shown(name)}; {near(str(name), PROTOCOLS)}")
     row = PROTOCOLS[name].data
     if data.get("protocol", row["protocol"]) != row["protocol"]:
         raise ValueError(f"protocol: the preset {name} runs {row['protocol']}; leave protocol or preset out")

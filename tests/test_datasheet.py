@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import subprocess
 import sys
@@ -12,13 +13,19 @@ import numpy as np
 import pytest
 
 from rfasim import cli, datasheet
-from rfasim.datasheet import CONTACT_COLOURS, INSULATION, UNKNOWN, as_data, make_sheet, render
+from rfasim.datasheet import CONTACT_COLOURS, INSULATION, UNKNOWN, Sheet, as_data, render
 from rfasim.electrodes import ALL_DEVICES, Device
 from rfasim.errors import InputError
 from rfasim.quantities import parse
 
 NAMES = [name for word, _, models in datasheet.families() for name in (word, *models)]
 MODELS = [(kind, name) for kind in ALL_DEVICES for name in kind.MODELS]
+
+
+@functools.cache
+def make_sheet(name: str) -> Sheet:
+    """Several tests read the same sheets."""
+    return datasheet.make_sheet(name)
 
 
 # ------------------------------------------------------------------------------------------------ what is printed
@@ -139,7 +146,7 @@ def test_the_front_view_shows_the_needles_where_they_are() -> None:
 
 
 def test_drawings_are_files_of_their_kind(tmp_path: Path) -> None:
-    sheet = make_sheet("uniblate")
+    sheet = make_sheet("cooltip_10")
     for suffix, start in ((".png", b"\x89PNG"), (".svg", b"<?xml"), (".pdf", b"%PDF")):
         datasheet.write_drawing(sheet, tmp_path / f"a{suffix}")
         assert (tmp_path / f"a{suffix}").read_bytes().startswith(start)

@@ -43,7 +43,20 @@ SAMPLES: list[Device] = [
     device(device="spheroid", semi_axes=(0.002, 0.005)),
     device(device="rod", diameter=0.0015),
     device(device="rod", diameter=0.004, direction=(1, 0, 1), centre=(0.01, 0, 0)),
-]
+    *(
+        device(device=word, tip=(0.01, 0, -0.02), direction=(1, -2, 3))  # their variants: test_devices.py
+        for word in (
+            "cooled_needle", "cooled_cluster", "umbrella", "christmas_tree", "bipolar_needle", "bipolar_set",
+            "wet_needle", "cooled_wet_needle", "bipolar_wet_needle",
+        )
+    ),
+    device(
+        device="custom",
+        tip=(0, 0, 0),
+        parts=[{"name": "shaft", "points": [(0, 0, 0), (0, 0, 0.1)], "diameter": 0.002}],
+        conducting=[{"name": "contact", "part": "shaft", "end": 0.02}],
+    ),
+]  # fmt: skip
 
 
 def test_every_family_has_a_sample() -> None:

@@ -120,7 +120,8 @@ def test_one_and_two_threads_give_the_same_bits(monkeypatch):
 )
 def test_every_step_is_at_the_sources_operating_point(source, limited_by):
     case = _case(generator={"duration": 4.0} | source, mesh={"size": 7e-4, "rim_size": 7e-4})
-    quantity, value = case.generator.command()
+    program = case.generator.program(case.connection, case.terminals)
+    quantity, value = program.setpoint(program.begin(), 0.0, 100.0)
     for frame in _frames(case):
         wanted = operate(quantity, value, case.generator.limits, 1 / frame.impedance)
         assert frame.voltage == pytest.approx(wanted.voltage, rel=1e-12)
@@ -151,7 +152,7 @@ def test_roll_off_stops_the_run_and_tells_when():
     assert last.rolled_off
     assert not before.rolled_off
     assert last.output
-    assert simulation.state.roll_off_time == last.time < 300.0
+    assert simulation.state.memory.roll_off_time == last.time < 300.0
     lowest = min(abs(frame.impedance) for frame in frames)
     assert abs(last.impedance) >= lowest + 30.0 > abs(before.impedance)
     # found to a tenth of a second or to the smallest step that the books allow
@@ -165,8 +166,8 @@ def test_a_run_that_does_not_stop_at_roll_off_goes_on_and_remembers_it():
     *_, last = simulation.frames()
     assert last.rolled_off
     assert last.time == 40.0
-    assert simulation.state.roll_off_time is not None
-    assert simulation.state.roll_off_time < 40.0
+    assert simulation.state.memory.roll_off_time is not None
+    assert simulation.state.memory.roll_off_time < 40.0
 
 
 @pytest.mark.parametrize(

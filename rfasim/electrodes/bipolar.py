@@ -43,7 +43,7 @@ def _celon(name: str) -> Model:
     return Model(
         title=f"Celon {name.upper()} class bipolar cooled needle, {length} mm active",
         data=celon_data(name),
-        protocol="resistance_controlled",
+        protocol="celon_power",
         notes="470 kHz. The active length counts from the tip to the end of the proximal contact, insulator included "
         "(assumed); sizes of 20, 30 and 40 mm are in common use, unverified.",
     )
@@ -106,6 +106,11 @@ class BipolarShaft(Shaft):
     @property
     def smallest_feature(self) -> float:
         return min(self.diameter, self.distal_length, self.insulator_length, self.proximal_length)
+
+    @property
+    def insulated_width(self) -> float:
+        """The diameter: the insulator between the contacts lies within the reach of their fine mesh."""
+        return self.diameter
 
     @property
     def returns(self) -> tuple[str, ...]:

@@ -13,11 +13,11 @@ from rfasim.electrodes.tined import Tined
 from rfasim.geometry import ConeSpace, HalfSpace, Intersection, Shape, Union
 from rfasim.quantities import Length, Problems, text
 
-_SCHEDULE = "Go-Smart, treatment schedules of the RITA StarBurst needles: extensions of the tines"
-_COUNT = "Go-Smart, table of RITA needles"
+_SCHEDULE = "Go-Smart project's treatment schedules of the StarBurst needles: extensions of the tines"
+_COUNT = "Go-Smart project's device data, RITA needles: number of tines"
 _TROCAR = "Tungjitkusolmun et al., IEEE Trans Biomed Eng 2002;49:3: the last 10 mm of the trocar conduct"
 _BEND = "from the schedules: with this radius the four extensions give arrays of 2, 3, 4 and 5 cm to within 1 mm"
-_POWER = "largest power of the generator made for it, 1500X RF"
+_POWER = "its generator, 1500X RF, in the Go-Smart project's device data"
 
 
 def _starburst(centimetres: int, *extensions: str) -> Model:
@@ -26,7 +26,7 @@ def _starburst(centimetres: int, *extensions: str) -> Model:
         "extensions": Datum(list(extensions), _SCHEDULE),
         "rated_power": Datum("250 W", _POWER),
     }
-    return Model(f"StarBurst XL, {centimetres} cm", data)
+    return Model(f"StarBurst XL, {centimetres} cm", data, f"starburst_{centimetres}cm")
 
 
 class ChristmasTree(Tined):
@@ -49,6 +49,7 @@ class ChristmasTree(Tined):
                 "thermocouple_tines": Datum(3, "assumed: one in each tine"),
                 "rated_power": Datum("250 W", _POWER),
             },
+            protocol="starburst_2cm",
             notes="The tines of this device leave the side of its trocar; here they leave its end.",
         ),
         "tungjitkusolmun_2002": Model(
@@ -66,6 +67,9 @@ class ChristmasTree(Tined):
         "extensions": _SCHEDULE,
         "bend_radius": _BEND,
         "trocar_contact": _TROCAR,
+        "tine_diameter": "assumed: nine tines fit side by side into the trocar",
+        "cannula_diameter": "assumed: 14 gauge (2.1 mm)",
+        "thermocouple_tines": "assumed: thermocouples in five of the nine tines",
     }
 
     device: Literal["christmas_tree"]

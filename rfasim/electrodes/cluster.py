@@ -43,7 +43,7 @@ class CooledCluster(ParallelNeedles, ActiveTip):
                 "separable": Datum(False, "one handle, one cable; unverified"),
                 "rated_power": Datum("200 W", GENERATOR_200_W),
             },
-            protocol="impedance_pulsed",
+            protocol="cooltip_pulsed",
         ),
         "octopus": Model(
             title="Octopus class separable cluster of three cooled needles",
@@ -55,7 +55,7 @@ class CooledCluster(ParallelNeedles, ActiveTip):
                 "separable": Datum(True, _OCTOPUS),
                 "rated_power": Datum("200 W", _OCTOPUS),
             },
-            protocol="monopolar_switching",
+            protocol="octopus_switching",
             notes="The needles may be placed 5, 10 or 20 mm apart by hand: change spacing.",
         ),
     }

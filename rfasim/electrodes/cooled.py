@@ -29,7 +29,7 @@ def _cool_tip(length: int, source: str) -> Model:
             "thermal": Datum(COOLED.model_dump(mode="json"), COOLED_SOURCE),
             "rated_power": Datum("200 W", GENERATOR_200_W),
         },
-        protocol="impedance_pulsed",
+        protocol="cooltip_pulsed",
         notes="480 kHz; power until the impedance has risen by 20 ohm, then 15 s at low power (Ji et al., "
         "Acad Radiol 2011;18(9)).",
     )

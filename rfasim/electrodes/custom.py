@@ -11,6 +11,7 @@ import numpy as np
 from pydantic import Field, model_validator
 
 from rfasim.electrodes.device import Array, Contact, Turned, line_filling
+from rfasim.electrodes.tined import RESOLVED
 from rfasim.geometry import Ball, Difference, HalfSpace, Intersection, Nearer, Shape, Tube, Union
 from rfasim.quantities import Distance, Length, Point, Problems, Record, text
 
@@ -256,12 +257,16 @@ class Custom(Turned):
         """Middle of the box around all contacts, in the device's own axes [m]."""
         lines = [part.between(start, end) for _, part, start, end in self._stretches()]
         points = np.concatenate(lines)
-        return self._world(0.5 * (points.min(axis=0) + points.max(axis=0))[None, :])[0]
+        return np.asarray(self._world(0.5 * (points.min(axis=0) + points.max(axis=0))[None, :])[0])
 
     @property
     def smallest_feature(self) -> float:
         spans = [end - start for _, _, start, end in self._stretches()]
         return min([*spans, *(part.diameter for part in self.parts)])
+
+    @property
+    def mesh_size(self) -> float:
+        return RESOLVED * min(part.diameter for part in self.parts)
 
     def filling(self) -> tuple[Array, Array]:
         centres, radii = [], []

@@ -185,6 +185,17 @@ class Device(Record):
         raise NotImplementedError(f"{type(self).__name__} has to say how fine it is")
 
     @property
+    def insulated_width(self) -> float:
+        """The smallest width of what is insulated [m]; a mesh may be coarser there."""
+        return self.smallest_feature
+
+    @property
+    def mesh_size(self) -> float | None:
+        """The coarsest edge at its contacts [m] with which a device of thin parts is still all there, None for
+        others: a tine thinner than the lattice's cells gets lost between them."""
+        return None
+
+    @property
     def returns(self) -> tuple[str, ...]:
         """Terminals that take the current back unless the case says otherwise; none for a monopolar device."""
         return ()

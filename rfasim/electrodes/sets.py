@@ -80,6 +80,10 @@ class ParallelNeedles(Turned, Shaft):
         return min(self.each()[0].smallest_feature, self.spacing - self.diameter)
 
     @property
+    def insulated_width(self) -> float:
+        return min(self.each()[0].insulated_width, self.spacing - self.diameter)
+
+    @property
     def thermocouples(self) -> tuple[tuple[str, Array], ...]:
         return tuple(
             (f"{name}_{number}", point)
@@ -108,7 +112,7 @@ def _celon_set(name: str, count: int) -> Model:
             "spacing": Datum("30 mm", f"assumed; {CLASEN}"),
             "rated_power": Datum("225 W" if count == 3 else "150 W", f"assumed: 75 W a needle, the most of {CLASEN}"),
         },
-        protocol="multipolar_switching",
+        protocol="celon_multipolar",
         notes="All pairs of contacts are switched through.",
     )
 

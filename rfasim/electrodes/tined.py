@@ -12,6 +12,8 @@ from rfasim.electrodes.device import Array, Turned, line_filling
 from rfasim.geometry import Cylinder, Shape, Tines, Union
 from rfasim.quantities import Length, Problems, text
 
+RESOLVED = 0.6  # of a tine's diameter: the coarsest edge length with which no part of it is lost
+
 
 class Tined(Turned):
     """A cannula with a flat end, and tines that leave it side by side, first forwards, then outwards.
@@ -23,7 +25,9 @@ class Tined(Turned):
     tines: int = Field(default=9, ge=2, le=30)
     """number of tines, evenly spread around the axis"""
     tine_diameter: Length = 0.0004
+    """diameter of a tine"""
     cannula_diameter: Length = 0.0021
+    """outer diameter of the cannula"""
     shaft_length: Length = 0.15
     """length of the cannula"""
 
@@ -127,6 +131,16 @@ class Tined(Turned):
     @property
     def smallest_feature(self) -> float:
         return self.tine_diameter
+
+    @property
+    def mesh_size(self) -> float:
+        """0.6 of a tine's diameter, which gives the resistance to 1.5 % (see docs/devices/umbrella.md)."""
+        return RESOLVED * self.tine_diameter
+
+    @property
+    def insulated_width(self) -> float:
+        """Width of what is insulated, the cannula [m]."""
+        return self.cannula_diameter
 
     def filling(self) -> tuple[Array, Array]:
         tip, back = self.tip_point, -self.axis

@@ -13,20 +13,20 @@ from rfasim.electrodes.tined import Tined
 from rfasim.geometry import Cylinder, Difference, HalfSpace
 from rfasim.quantities import Fraction, Length
 
-_COUNT = "Go-Smart, table of Boston Scientific needles: array diameter and number of tines"
+_COUNT = "Go-Smart project's device data, Boston Scientific needles: array diameter and number of tines"
 _CANNULA = "assumed: 15 gauge (1.83 mm)"
 _SLIM = "a 3 cm LeVeen of 17 gauge in World J Gastroenterol 2007;13:2841; 17 gauge is 0.058 in = 1.47 mm"
-_POWER = "largest power of the generator made for it, RF 3000"
+_POWER = "its generator, RF 3000, gives up to 200 W; first source not read (unverified)"
 
 
-def _leveen(title: str, diameter: str, tines: int, cannula: Datum) -> Model:
+def _leveen(title: str, diameter: str, tines: int, cannula: Datum, protocol: str = "leveen_rf3000") -> Model:
     data = {
         "array_diameter": Datum(diameter, _COUNT),
         "tines": Datum(tines, _COUNT),
         "cannula_diameter": cannula,
         "rated_power": Datum("200 W", _POWER),
     }
-    return Model(title, data)
+    return Model(title, data, protocol)
 
 
 class Umbrella(Tined):
@@ -37,14 +37,20 @@ class Umbrella(Tined):
     """
 
     MODELS: ClassVar[Mapping[str, Model]] = {
-        "leveen_2.0": _leveen("LeVeen Super Slim 2.0 cm", "2 cm", 8, Datum("1.47 mm", _SLIM)),
+        "leveen_2.0": _leveen("LeVeen Super Slim 2.0 cm", "2 cm", 8, Datum("1.47 mm", _SLIM), "leveen_super_slim_2cm"),
         "leveen_3.0_super_slim": _leveen("LeVeen Super Slim 3.0 cm", "3 cm", 10, Datum("1.47 mm", _SLIM)),
         "leveen_3.0": _leveen("LeVeen 3.0 cm", "3 cm", 10, Datum("1.83 mm", _CANNULA)),
         "leveen_3.5": _leveen("LeVeen 3.5 cm", "3.5 cm", 10, Datum("1.83 mm", _CANNULA)),
         "leveen_4.0": _leveen("LeVeen 4.0 cm", "4 cm", 12, Datum("1.83 mm", _CANNULA)),
         "leveen_5.0": _leveen("LeVeen 5.0 cm", "5 cm", 14, Datum("1.83 mm", _CANNULA)),
     }
-    SOURCES: ClassVar[Mapping[str, str]] = {"array_diameter": _COUNT, "tines": _COUNT}
+    SOURCES: ClassVar[Mapping[str, str]] = {
+        "array_diameter": _COUNT,
+        "tines": _COUNT,
+        "cannula_diameter": _CANNULA,
+        "tine_diameter": "assumed: the 14 tines of the largest model just fit into the cannula",
+        "bend_degrees": "assumed: half a turn, so that the tines' ends point back",
+    }
 
     device: Literal["umbrella"]
     model: (
@@ -56,7 +62,9 @@ class Umbrella(Tined):
     tines: int = Field(default=10, ge=2, le=30)
     """number of tines, evenly spread around the axis"""
     tine_diameter: Length = 0.0003
+    """diameter of a tine"""
     cannula_diameter: Length = 0.00183
+    """outer diameter of the cannula"""
     bend_degrees: Degrees = Field(default=180.0)
     """how far a fully deployed tine turns: at 90 its end points sideways, at 180 back along the cannula"""
     deployed: Fraction = 1.0

@@ -83,7 +83,7 @@ class WetNeedle(PerforatedTip):
                 "outlets_per_row": Datum(4, _HOLES),
                 "rated_power": Datum("250 W", "the 1500X RF generator, as in the Go-Smart project's device data"),
             },
-            protocol="temperature_controlled",
+            protocol="uniblate",
             notes=f"Thermocouple at the tip. {_LUO} held 83 to 113 degC with 20 to 40 W at most.",
         ),
         "berchtold_16g": Model(
@@ -125,7 +125,7 @@ class CooledWetNeedle(PerforatedTip):
                 "outlet_distance": Datum("2 mm", f"the best of 0, 2 and 4 mm ({_BURDIO})"),
                 "rated_power": Datum("200 W", f"assumed: {GENERATOR_200_W}"),
             },
-            protocol="impedance_pulsed",
+            protocol="cooltip_pulsed",
             notes="The infusion lance itself is not part of the model.",
         ),
         "perfused_cooled": Model(
