@@ -31,7 +31,7 @@ from rfasim.solver import kernels, surface
 from rfasim.solver.level_set import volume_above
 from rfasim.solver.linear import NotConverged, System
 from rfasim.solver.space import Array
-from rfasim.solver.stepping import GAMMA, WEIGHTS, Flow, Stepper, next_step, temperature_of
+from rfasim.solver.stepping import GAMMA, WEIGHTS, Flow, Step, Stepper, next_step, temperature_of
 from rfasim.tissues import Constant
 
 if TYPE_CHECKING:
@@ -48,6 +48,8 @@ LEAST_WATER_KEPT = 0.5
 WARM = 0.5
 # The expected end temperature may miss by this many time tolerances: it enters only through the conductivity.
 GUESS_TOLERANCE = 4.0
+# A step whose expectation missed by up to this many tolerances is repeated with what it reached, not shortened.
+CORRECTABLE = 8.0
 # What a reading sets off (roll-off, a temperature reached) is located to this time [s]: generators sample as often.
 EVENT_RESOLUTION = 0.1
 # What a generator that regulates commands at the temperatures reached may differ by this share from what it commanded
@@ -385,7 +387,6 @@ class Simulation:
     def _advance(self) -> Frame:
         """One accepted step."""
         case, s = self.case, self.state
-        tolerance = case.time.tolerance
         edge = self.program.edge(s.memory)
         before = self.program.excess(s.memory, self.now.reading)
         failure = ""
@@ -393,22 +394,12 @@ class Simulation:
             h, lands = self._land(min(s.step, case.time.max_step), edge)
             guess = self._expected(s.time + h)
             try:
-                end = self.moment(s.time + h, s.temperature, guess, h)
-                step = self.stepper.step(
-                    lambda T: self.storage.enthalpy(T, s.gone), s.temperature, s.enthalpy, h, self.now.flow, end.flow,
-                    guess,
-                )  # fmt: skip
+                end, step, errors, missed = self._attempt(h, guess)
             except NotConverged as reason:
                 failure = str(reason)
                 self._retreat(h, 0.25)
                 continue
             T = step.temperatures[2]
-            errors = (
-                self._mean(step.error, T) / tolerance,
-                self._mean(T - guess, T) / (GUESS_TOLERANCE * tolerance),
-                self._admittance_change(T, end) / ADMITTANCE_TOLERANCE,
-                self._command_change(T, end) / COMMAND_TOLERANCE,
-            )
             error = max(errors)
             if not np.isfinite(error):
                 failure = "the temperature is not finite"
@@ -419,6 +410,7 @@ class Simulation:
                 s.rejected += 1
                 self._retreat(h, min(0.7, next_step(1.0, error)))
                 continue
+            error = max(errors[0], missed)
             reading = replace(end.reading, temperatures=self.read_thermocouples(T))
             excess = self.program.excess(s.memory, reading)
             if excess >= 0 and h > EVENT_RESOLUTION:
@@ -436,6 +428,34 @@ class Simulation:
             f"the time step fell to {s.step:.1e} s at {s.time:.2f} s: {failure}; hottest near "
             f"({', '.join(f'{x:.1f}' for x in where)}) mm. Try a coarser time.tolerance or look at the case there."
         )
+
+    def _attempt(self, h: float, guess: Array) -> tuple[Moment, Step, tuple[float, float], float]:
+        """A step of ``h`` [s] with the expected end temperature ``guess``, repeated with the temperature reached as
+        long as that missed by too much and the repetitions close in on it.
+
+        Returns what drives the end, the step, the errors (of the step; of the expectation that it was computed with)
+        and by how much the first expectation missed, all in tolerances.
+        """
+        s, tolerance = self.state, self.case.time.tolerance
+        missed: list[float] = []
+        while True:
+            end = self.moment(s.time + h, s.temperature, guess, h)
+            step = self.stepper.step(
+                lambda T: self.storage.enthalpy(T, s.gone), s.temperature, s.enthalpy, h, self.now.flow, end.flow, guess
+            )
+            T = step.temperatures[2]
+            missed.append(
+                max(
+                    self._mean(T - guess, T) / (GUESS_TOLERANCE * tolerance),
+                    self._admittance_change(T, end) / ADMITTANCE_TOLERANCE,
+                    self._command_change(T, end) / COMMAND_TOLERANCE,
+                )
+            )
+            errors = (self._mean(step.error, T) / tolerance, missed[-1])
+            closing_in = len(missed) == 1 or missed[-1] < 0.5 * missed[-2]
+            if not 1.0 < missed[-1] <= CORRECTABLE or not errors[0] <= 1.0 or not closing_in:
+                return end, step, errors, missed[0]
+            guess = T
 
     def _mean(self, error: Array, T: Array) -> float:
         """Root of the volume's mean of ``error`` squared over warmed tissue.
