@@ -32,7 +32,8 @@ from rfasim.errors import InputError
 Array = common.Array
 RADIUS = 0.065  # m, of the ball of tissue
 ADMITTIVITY = 0.2 + 0.1j  # S/m, about that of liver at 480 kHz
-MESH = {"size": 5e-4, "rim_size": 3e-4, "grow": 0.6, "max_size": 8e-3, "zone_size": 8e-3}
+COARSE = 5e-4  # m, edges at contacts
+MESH = {"grow": 0.6, "max_size": 8e-3, "zone_size": 8e-3}
 SMALLEST, LARGEST = 8.0, 170.0  # degrees: dihedral angles beyond these are failures
 SPREAD = 0.05  # of the resistance, over poses in the middle
 ASYMMETRY = 1e-3  # of the admittance matrix, read off as currents
@@ -95,12 +96,9 @@ def posed(electrode: dict[str, Any], tip: Array, way: Array, turn: float, centre
         "domain": domain,
         "mesh": MESH,
     }
-    case = case_from_dict(data)
-    hint = case.electrodes[0].mesh_size
-    if hint is not None and hint < MESH["size"]:
-        data["mesh"] = {**MESH, "size": hint, "rim_size": min(hint, MESH["rim_size"])}
-        case = case_from_dict(data)
-    return case
+    hint = case_from_dict(data).electrodes[0].mesh_size  # thin parts would be lost in coarser meshes
+    size = COARSE if hint is None else min(COARSE, hint)
+    return case_from_dict({**data, "mesh": {**MESH, "size": size, "rim_size": size / 2}})
 
 
 def near_the_wall(case: Case, random: np.random.Generator) -> Array:

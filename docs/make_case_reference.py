@@ -21,10 +21,25 @@ import rfasim.case as records
 from rfasim import tissues
 from rfasim.damage import DEFAULT_CRITERION, MODELS, Arrhenius, Cem43, ThreeState
 from rfasim.electrodes import ALL_DEVICES
-from rfasim.generator import ConstantCurrent, ConstantPower, ConstantVoltage, RollOff
+from rfasim.electrodes.custom import Part, Place, Stretch
+from rfasim.electrodes.device import Device, Placed
+from rfasim.presets import PROTOCOLS
+from rfasim.protocols import (
+    ALL_PROTOCOLS,
+    Reduction,
+    RollOff,
+    Source,
+    Stage,
+    TablePhase,
+    Threshold,
+    Until,
+    Wires,
+)
 
 PAGE = Path(__file__).parent / "case.md"
 WORDS = ("device", "protocol", "shape", "kind")  # the key that says which record a group is
+DEVICE_PAGES = ("needle", "cooled", "cluster", "umbrella", "christmas_tree", "bipolar", "bipolar_set", "wet", "custom",
+                "reference_bodies")  # fmt: skip
 
 # Meanings of the fields whose record says nothing about them. A test fails when one is missing, or no longer needed.
 MEANING: dict[str, str] = {
@@ -57,12 +72,22 @@ MEANING: dict[str, str] = {
     "Metal.density": "its density",
     "Metal.heat_capacity": "its heat capacity",
     "Metal.thermal_conductivity": "its thermal conductivity",
-    "ConstantPower.power": "the power to hold",
-    "ConstantVoltage.voltage": "the RMS voltage to hold",
-    "ConstantCurrent.current": "the RMS current to hold",
+    "Part.name": "name of the tube, for the contacts on it",
+    "Part.diameter": "diameter of the tube",
+    "Stretch.name": "name of the contact",
+    "Stretch.part": "the name of the tube it lies on",
+    "Place.name": "name of the point",
+    "Place.at": "where it is, in the device's own axes",
     "ConstantPower.roll_off": "see [roll-off](#roll_off)",
     "ConstantVoltage.roll_off": "see [roll-off](#roll_off)",
     "ConstantCurrent.roll_off": "see [roll-off](#roll_off)",
+    "RealSource.roll_off": "see [roll-off](#roll_off)",
+    "PowerRamp.roll_off": "leads to a pause, the last one to the end; see [threshold](#threshold)",
+    "TemperatureControl.roll_off": "see [roll-off](#roll_off)",
+    "ResistanceControl.reduction": "see [reduction](#reduction)",
+    "ResistanceControl.roll_off": "see [roll-off](#roll_off)",
+    "Switching.roll_off": "see [roll-off](#roll_off)",
+    "Pad.radius": "how far the pad reaches from its middle",
     "CylinderDomain.electric_boundary": "see [electric_boundary](#electric_boundary)",
     "CylinderDomain.thermal_boundary": "see [thermal_boundary](#thermal_boundary)",
     "CylinderDomain.radius": "radius of the cylinder",
@@ -134,6 +159,11 @@ MEANING: dict[str, str] = {
     "LinearInWater.dry": "what is left of the admittivity without water",
 }
 
+# records whose fields are listed once, for all that are made from them
+SHARED: dict[type[BaseModel], str] = {
+    Source: "every protocol", Placed: "every placed device", Device: "every device",
+}  # fmt: skip
+
 Sections = list[tuple[str, str, Sequence[tuple[str, type[BaseModel]]]]]
 
 
@@ -141,19 +171,32 @@ def sections() -> Sections:
     """Headings, what stands under them, and the records listed there with their names."""
     devices = [(word_of(kind), kind) for kind in ALL_DEVICES]
     thermal = [(word_of(kind), kind) for kind in kinds_of(ALL_DEVICES[0].model_fields["thermal"])]
-    sources = [(word_of(kind), kind) for kind in (ConstantPower, ConstantVoltage, ConstantCurrent)]
+    protocols = [(word_of(kind), kind) for kind in ALL_PROTOCOLS]
+    pages = ", ".join(f"[{name.replace('_', ' ')}](devices/{name}.md)" for name in DEVICE_PAGES)
+    presets = ", ".join(f"`{name}`" for name in PROTOCOLS)
     laws = [(word_of(type(law)), type(law)) for law in tissues.ALL_TEMPERATURE_LAWS]
     return [
         ("electrodes", "A list. `device:` says which family a device is of; drawings and details: "
-         "[needle](devices/needle.md), [reference bodies](devices/reference_bodies.md).", devices),
+         f"{pages}. `model:` takes the sizes of a named device, and what is stated beside it wins.", [*devices, ("every placed device", Placed), ("every device", Device)]),
+        ("Parts of a custom device", "The lists `parts`, `conducting`, and `sensors` and `openings` of a "
+         "[custom](#custom) device.", [("parts", Part), ("conducting", Stretch), ("sensors and openings", Place)]),
         ("thermal", "How a device exchanges heat; `electrodes[0].thermal`. See [heat](physics/heat.md).", thermal),
-        ("generator", "`protocol:` says what is held. All amplitudes are RMS.", sources),
-        ("roll_off", "In `generator.roll_off`. See [boiling](physics/boiling.md#roll-off).",
-         [("", RollOff)]),
+        ("generator", "`protocol:` says what the generator does; `preset:` takes a whole row of the "
+         f"[catalogue](protocols.md#the-catalogue), and what is stated beside it wins: {presets}. All amplitudes are "
+         "RMS. What the protocols do, with formulas: [protocols](protocols.md).", [*protocols, ("every protocol", Source)]),
+        ("roll_off", "In `generator.roll_off` where a roll-off may end the run. See "
+         "[boiling](physics/boiling.md#roll-off).", [("", RollOff)]),
+        ("threshold", "In `generator.roll_off` of `power_ramp`, `pulsed` and `switching_monopolar`, where a roll-off "
+         "is a part of the protocol.", [("", Threshold)]),
+        ("stages", "The list `generator.stages` of `temperature`.", [("", Stage)]),
+        ("reduction", "In `generator.reduction` of `resistance_controlled` and `switching`.", [("", Reduction)]),
+        ("phases", "The list `generator.phases` of `table`.",
+         [("", TablePhase), ("until", Until), ("connect", Wires)]),
         ("domain", "", [("cylinder", records.CylinderDomain), ("box", records.BoxDomain), ("ball", records.BallDomain)]),
         ("electric_boundary", "In `domain`. See [potential](physics/potential.md#boundaries).",
          [("", records.ElectricBoundary)]),
         ("thermal_boundary", "In `domain`. See [heat](physics/heat.md#boundaries).", [("", records.ThermalBoundary)]),
+        ("pad", "In `domain.pad`. See [potential](physics/potential.md#boundaries).", [("", records.Pad)]),
         ("tissues", "Named groups: a name of the [table below](#named-tissues) changes that tissue, any other name "
          "makes a new one. What is not stated comes from the tissue it starts from.", [("", tissues.TissueOverride)]),
         ("Laws of temperature", "For `conductivity_law`, `thermal_conductivity_law`, `heat_capacity_law`: a factor on "
@@ -221,6 +264,8 @@ def default(field: FieldInfo) -> str:
         return f"`{str(written).lower()}`"
     if isinstance(written, (list, tuple)):
         return f"`[{', '.join(map(str, written))}]`"
+    if str(written).endswith(" W/s") and value:
+        return f"`{60 * value:g} W/min`"  # a third of a watt a second is nothing to read
     return f"`{written}`" if str(written) else "empty"
 
 
@@ -228,7 +273,8 @@ def values(field: FieldInfo, schema: dict[str, Any]) -> str:
     """What may be written: an example, or the words to choose from."""
     words = [*_words(field.annotation)]
     if words:
-        return ", ".join(f"`{word}`" for word in words)
+        lists = any(option.get("type") == "array" for option in schema.get("anyOf", []))
+        return ", ".join(f"`{word}`" for word in words) + (", or a list" if lists else "")
     if any("enum" in option for option in (schema, *schema.get("anyOf", []))):
         return "a [damage criterion](#damage-criteria)"
     found: list[str] = []
@@ -245,6 +291,8 @@ def values(field: FieldInfo, schema: dict[str, Any]) -> str:
 def _words(kind: Any) -> list[str]:
     if get_origin(kind) is Literal:
         return [str(word) for word in get_args(kind)]
+    if get_origin(kind) is Annotated:
+        return _words(get_args(kind)[0])
     if get_origin(kind) in (Union, UnionType):
         return [word for inner in get_args(kind) for word in _words(inner)]
     return []
@@ -261,19 +309,42 @@ def _examples(schema: Any, found: list[str]) -> None:
             _examples(entry, found)
 
 
+def shared(kind: type[BaseModel]) -> list[type[BaseModel]]:
+    """The records whose fields are listed elsewhere for ``kind`` too, the closest first."""
+    return [base for base in SHARED if base is not kind and issubclass(kind, base)]
+
+
+def listed(kind: type[BaseModel]) -> dict[str, FieldInfo]:
+    """The fields that stand in a record's own table: not those that it takes over as they are."""
+    own = dict(kind.model_fields)
+    for name, field in kind.model_fields.items():
+        for base in shared(kind):
+            same = base.model_fields.get(name)
+            if same is not None and (same.default, same.description) == (field.default, field.description):
+                own.pop(name, None)
+    return own
+
+
+def also(kind: type[BaseModel]) -> list[str]:
+    """The sentence that says where a record's other fields are listed."""
+    links = [f"[{SHARED[base]}](#{SHARED[base].replace(' ', '-')})" for base in shared(kind)]
+    return ["", f"And the fields of {' and '.join(links)}."] if links else []
+
+
 def table(kind: type[BaseModel]) -> list[str]:
     """The fields of one record as a Markdown table."""
     properties = kind.model_json_schema()["properties"]
     lines = ["| field | may be | default | meaning |", "|---|---|---|---|"]
-    for name, field in kind.model_fields.items():
+    for name, field in listed(kind).items():
         if name in WORDS and _words(field.annotation) == [word_of(kind)]:
             continue
         # a metal fills in by its name what was not stated
         from_table = kind.__name__ == "Metal" and name != "material"
         normal = "that of `material`" if from_table else default(field)
-        row = (f"`{name}`", values(field, properties[name]), normal, meaning(kind, name))
+        may_be = "a [preset](protocols.md#the-catalogue)" if name == "preset" else values(field, properties[name])
+        row = (f"`{name}`", may_be, normal, meaning(kind, name))
         lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |")
-    return lines if len(lines) > 2 else ["No fields."]
+    return [*(lines if len(lines) > 2 else [] if shared(kind) else ["No fields."]), *also(kind)]
 
 
 def first_words(kind: type[BaseModel]) -> str:
@@ -335,11 +406,11 @@ def page() -> str:
         "",
         *table(records.Case),
     ]
-    for heading, words, listed in sections():
+    for heading, words, records_listed in sections():
         lines += ["", f"## {heading}"]
         if words:
             lines += ["", words]
-        for name, kind in listed:
+        for name, kind in records_listed:
             if name:
                 lines += ["", f"### {heading}: {name}" if heading in ("domain", "tumour") else f"### {name}"]
             lines += ["", first_words(kind), "", *table(kind)]

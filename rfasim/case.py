@@ -24,7 +24,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, Wi
 from rfasim import geometry
 from rfasim.complaints import complaints, input_error, near
 from rfasim.damage import CRITERIA, DEFAULT_CRITERION
-from rfasim.electrodes import AnyDevice
+from rfasim.electrodes import AnyDevice, Device
 from rfasim.errors import InputError
 from rfasim.generator import GROUND, Connection
 from rfasim.protocols import Generator
@@ -313,13 +313,17 @@ class Zone(Record):
     criterion: Criterion = DEFAULT_CRITERION
 
 
+DEFAULT_SIZE = 0.0002
+"""edge length [m] at a needle; resistance to 0.5 % (docs/physics/mesh.md)"""
+
+
 class MeshOptions(Record):
     """How fine the mesh is, or which file it comes from."""
 
-    size: Length = 0.0002
-    """edge length at the electrodes"""
-    rim_size: Length = 0.0001
-    """edge length where a contact ends, where the current density is singular"""
+    size: Length | None = None
+    """edge length at the electrodes; when not stated 0.2 mm, and for tines what they need"""
+    rim_size: Length | None = None
+    """edge length where a contact ends, where the current density is singular; half of size when not stated"""
     grow: PositiveNumber = 0.4
     """edge length gained per distance from the electrodes"""
     zone_size: Length = 0.0025
@@ -335,6 +339,11 @@ class MeshOptions(Record):
     """the unit of length in such a file: 1 mm where its coordinates are millimetres"""
     groups: dict[str, str] = Field(default={})
     """for such a mesh: its group names and the parts they are, such as 'electrodes[0].contact' or 'outer'"""
+
+    def sizes_at(self, device: Device) -> tuple[float, float]:
+        """Edge length [m] at a device's contacts and where they end."""
+        size = self.size or device.mesh_size or DEFAULT_SIZE
+        return size, self.rim_size or size / 2
 
 
 class TimeOptions(Record):

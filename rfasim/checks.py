@@ -247,16 +247,20 @@ def _mesh(case: Case) -> Found:
     mesh = case.mesh
     if mesh.file is not None:
         return
-    if mesh.rim_size > mesh.size:
-        yield "mesh.rim_size", f"{text(mesh.rim_size, 'm')} is more than size, {text(mesh.size, 'm')}"
-    if mesh.size > mesh.max_size:
-        yield "mesh.size", f"{text(mesh.size, 'm')} is more than max_size, {text(mesh.max_size, 'm')}"
     for index, device in enumerate(case.electrodes):
+        size, rim_size = mesh.sizes_at(device)
+        if rim_size > size:
+            yield "mesh.rim_size", f"{text(rim_size, 'm')} is more than size, {text(size, 'm')}"
+        if size > mesh.max_size:
+            yield "mesh.size", f"{text(size, 'm')} is more than max_size, {text(mesh.max_size, 'm')}"
         width = 2 * float(device.filling()[1].max())
-        if mesh.size > width:
+        if size > width:
+            yield "mesh.size", f"{text(size, 'm')} is wider than electrodes[{index}], {_mm(width)}; lower it"
+        elif device.mesh_size is not None and size > device.mesh_size * (1 + 1e-9):
             yield (
                 "mesh.size",
-                f"{text(mesh.size, 'm')} is wider than electrodes[{index}], {_mm(width)}; lower it",
+                f"{text(size, 'm')} is too coarse for the thin parts of electrodes[{index}], which would be lost; "
+                f"give at most {_mm(device.mesh_size)}, or nothing for just that",
             )
 
 

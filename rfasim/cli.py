@@ -114,6 +114,9 @@ def build_parser() -> argparse.ArgumentParser:
     devices.add_argument("name", metavar="NAME", nargs="?", help="a family or a model, such as celon_t30")
     devices.add_argument("--out", metavar="FILE", type=Path, help="the drawing (default: NAME.png)")
     devices.add_argument("--json", action="store_true", help="print the data as JSON; draws with --out only")
+    protocols = verb("protocols", list_protocols, "list the generators' protocols and presets, or print one's values")
+    protocols.add_argument("name", metavar="NAME", nargs="?", help="a protocol or a preset, such as cooltip_pulsed")
+    protocols.add_argument("--json", action="store_true", help="print the data as JSON")
     return parser
 
 
@@ -505,4 +508,40 @@ def list_devices(options: argparse.Namespace) -> int:
         if models:
             print(f"    models: {', '.join(models)}")
     print("'rfasim devices NAME' prints the data sheet of a family or a model and draws it.")
+    return DONE
+
+
+def list_protocols(options: argparse.Namespace) -> int:
+    """List the protocols and the catalogue's presets, or show the values and sources of one of them."""
+    from rfasim import protocol_sheet
+    from rfasim.terminal import print_columns
+
+    if options.name is not None:
+        sheet = protocol_sheet.make_sheet(options.name)
+        if options.json:
+            print(json.dumps(protocol_sheet.as_data(sheet), indent=2, ensure_ascii=False))
+            return DONE
+        print(f"{sheet.name}: {sheet.title}")
+        key = "preset" if sheet.preset else "protocol"
+        print(f"generator: {{{key}: {sheet.name}}}" + (f" runs protocol {sheet.protocol}" if sheet.preset else ""))
+        if sheet.preset:
+            print_columns(
+                ("field", "value", "source", "what it is"),
+                [(row.name, row.value, row.source, row.meaning) for row in sheet.rows],
+            )
+        else:
+            print_columns(
+                ("field", "default", "what it is"), [(row.name, row.value, row.meaning) for row in sheet.rows]
+            )
+        if sheet.notes:
+            print(f"notes: {sheet.notes}")
+        return DONE
+    words, presets = protocol_sheet.words(), protocol_sheet.catalogue()
+    if options.json:
+        rows = {name: {"protocol": protocol, "title": title} for name, protocol, title in presets}
+        print(json.dumps({"protocols": dict(words), "presets": rows}, indent=2, ensure_ascii=False))
+        return DONE
+    print_columns(("protocol", "what it does"), words)
+    print_columns(("preset", "protocol", "what it is"), presets)
+    print("'rfasim protocols NAME' prints the fields of a protocol or a preset, with sources.")
     return DONE

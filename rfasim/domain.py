@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from rfasim import geometry
+from rfasim.case import DEFAULT_SIZE
 from rfasim.electrodes.device import Metal
 from rfasim.errors import InputError
 from rfasim.mesh import Mesh
@@ -186,22 +187,23 @@ def _mesh_of(case: Case, base: Path | None) -> Mesh:
     surfaces = []
     for index, vessel in enumerate(case.vessels):
         tube = geometry.Tube(np.array(vessel.points), vessel.diameter / 2)
-        size = options.vessel_size or max(vessel.diameter / 5, options.size)
+        size = options.vessel_size or max(vessel.diameter / 5, options.size or DEFAULT_SIZE)
         surfaces.append(Surface(f"vessels[{index}]", tube, size, inside=f"vessels[{index}].lumen", rest="wall"))
     if case.tumour is not None and case.tumour.sharp:
         shape = case.tumour.geometry()
-        size = max(options.size, shape_size(shape) / 15)
+        size = max(options.size or DEFAULT_SIZE, shape_size(shape) / 15)
         surfaces.append(Surface("tumour", shape, size, inside="tumour", rest="surface"))
     for index, device in enumerate(case.electrodes):
         name = f"electrodes[{index}]"
+        size, rim_size = options.sizes_at(device)
         patches = tuple(
-            Patch(contact.name, contact.extent or EVERYWHERE, options.rim_size if contact.rim else None)
+            Patch(contact.name, contact.extent or EVERYWHERE, rim_size if contact.rim else None)
             for contact in device.contacts()
         )
         inside = f"{name}.metal" if device.thermal.kind == "metal" else None
-        rest = max(options.size, REST_SIZE * device.smallest_feature)
+        rest = max(size, REST_SIZE * device.insulated_width)
         surfaces.append(
-            Surface(name, device.shape(), options.size, inside=inside, patches=patches, rest_size=rest)
+            Surface(name, device.shape(), size, inside=inside, patches=patches, rest_size=rest)
         )
     return build_mesh(
         domain_shape(case),

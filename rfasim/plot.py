@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 
 INK, GRID = "#22303c", "#d9dee3"
 ZONE, TUMOUR, VESSEL, METAL, INSULATION = "#4cc3ff", "#7be495", "#ff8fa3", "#c3c9ce", "#00a08a"
+CONTACTS = ("#2f5bff", "#c2188f", "#ffffff", "#7a4a1e", "#7fd000", "#000000")  # apart from each other and from heat
+PHASES = ("#2a6f97", "#e9c46a", "#9b5de5", "#8ab17d", "#e76f51", "#8d99ae", "#264653", "#d4a5a5")
+FEW = 3  # roll-offs that are marked by lines through all readings; more are marked at the top
 STYLE: dict[Any, Any] = {
     "font.family": "DejaVu Sans", "font.size": 11, "axes.edgecolor": INK, "axes.labelcolor": INK,
     "text.color": INK, "xtick.color": INK, "ytick.color": INK, "axes.spines.top": False,
@@ -146,7 +149,9 @@ def draw_section(result: Result) -> bytes:
         _draw_isotherms(axes, mesh, temperature, float(seen.max()), box, device)
         handles += _draw_device(axes, section)
         axes.set(xlim=(left, right), ylim=(bottom, top), aspect="equal", facecolor="#e9ecef")
-        axes.set(xlabel="across the needle (mm)", ylabel="along the needle, from its tip (mm)")
+        several = len(section.device) > 1
+        across = "across the device, in the plane along it that cuts most of its contacts (mm)"
+        axes.set(xlabel=across if several else "across the needle (mm)", ylabel="along the device, from its tip (mm)")
         axes.tick_params(color=GRID)
         title = str(result.meta.get("title") or result.summary.get("case") or "Run").replace("_", " ")
         axes.set_title(f"{title} \N{EN DASH} temperature after {clock(result.times[index])}", pad=10)
@@ -184,13 +189,17 @@ def _draw_isotherms(
         if seen.any():  # a name hangs on the point that looks to the upper right
             targets[value] = line[seen][np.argmax(line[seen] @ (0.8, 0.5))]
     slots = [
-        np.array([right - 0.16 * (right - left), bottom + (top - bottom) * (0.94 - 0.06 * k)])
-        for k in range(3)
+        np.array([right - 0.055 * (right - left), bottom + (top - bottom) * (0.94 - 0.06 * k)]) for k in range(3)
     ]
-    best = min(
-        itertools.permutations(slots, len(targets)),
-        key=lambda chosen: _crossings(list(zip(targets.values(), chosen, strict=True))),
-    )
+    wide = np.array([0.06 * (right - left), 0.0])
+
+    def clashes(chosen: tuple[Floats, ...]) -> int:
+        leaders = list(zip(targets.values(), chosen, strict=True))
+        names = [(slot - wide, slot + wide) for slot in chosen]
+        over = [(leader, name) for k, leader in enumerate(leaders) for n, name in enumerate(names) if n != k]
+        return _crossings(leaders) + sum(_crossings([*pair]) for pair in over)
+
+    best = min(itertools.permutations(slots, len(targets)), key=clashes)
     for (value, target), (_, height) in zip(targets.items(), best, strict=True):
         axes.annotate(
             f"{value:.0f} °C", xy=tuple(target), xytext=(right - 0.02 * (right - left), height),
@@ -252,34 +261,88 @@ def _draw_device(axes: Any, section: Section) -> list[Any]:
     for line in section.insulation:
         axes.plot(*line.T, color=INSULATION, linewidth=2.6, solid_capstyle="butt", zorder=5)
     handles: list[Any] = [Patch(facecolor=METAL, edgecolor=INK, linewidth=0.6, label="device")]
+    if len(section.contacts) > 1:  # which is which matters where there are several
+        alone = len({name.split(".")[0] for name in section.contacts}) == 1
+        for (name, lines), colour in zip(section.contacts.items(), itertools.cycle(CONTACTS), strict=False):
+            for line in lines:
+                axes.plot(*line.T, color=colour, linewidth=2.6, solid_capstyle="butt", zorder=5)
+            label = (name.split(".", 1)[-1] if alone else name).replace("_", " ")
+            handles.append(Line2D([], [], color=colour, lw=2.6, label=label, path_effects=_edge()))
     if section.insulation:
         handles.append(Line2D([], [], color=INSULATION, lw=2.6, label="insulated"))
     return handles if section.device else []
 
 
+def _edge() -> list[Any]:
+    from matplotlib.patheffects import withStroke
+
+    return [withStroke(linewidth=4.0, foreground=INK)]
+
+
+def roll_off_times(result: Result) -> Floats:
+    """When the impedance rolled off (s), each time that the generator noticed; else the first time."""
+    electrical = result.summary.get("electrical") or {}
+    events = electrical.get("events") or []
+    if times := sorted({event["time_s"] for event in events if event["reason"] == "roll_off"}):
+        return np.array(times)
+    if "rolled_off" not in result.history:
+        return np.zeros(0)
+    rolled = result.history["rolled_off"].astype(np.bool_)
+    return np.asarray(result.history["time_s"][rolled & ~np.concatenate([[False], rolled[:-1]])], dtype=np.float64)
+
+
+def thermocouples(result: Result) -> dict[str, Floats]:
+    """Readings (degC) of the devices' own sensors, by a short name."""
+    columns = {name: values for name, values in result.history.items() if name.startswith("electrodes[")}
+    alone = len({name.split(".")[0] for name in columns}) == 1
+    return {(name.split(".", 1)[-1] if alone else name).removesuffix("_c").replace("_", " "): values
+            for name, values in columns.items()}  # fmt: skip
+
+
+def switched(time: Floats, values: Floats, phases: NDArray[Any]) -> tuple[Floats, Floats]:
+    """A line that jumps where the generator goes over to another phase, as a strip chart does.
+
+    A row holds the end of its step; what a phase begins with is there from the end of the row before.
+    """
+    change = np.flatnonzero(phases[1:] != phases[:-1]) + 1
+    return np.insert(time, change, time[change - 1]), np.insert(values, change, values[change])
+
+
 def draw_history(result: Result) -> bytes:
-    """Power, impedance, highest temperature and zone volume over time, roll-off marked; PNG bytes."""
+    """The readings as on a generator's strip chart: phase, power, impedance, temperatures, zone; PNG bytes.
+
+    Roll-offs are marked, all of them at the top where there are many. Thermocouples are drawn beside the hottest tissue.
+    """
     import matplotlib
 
     history = result.history
     time = history.get("time_s", np.zeros(0))
-    unit_of_time, seconds = ("min", 60.0) if len(time) and time[-1] >= 120.0 else ("s", 1.0)
+    unit_of_time, seconds = ("min", 60.0) if len(time) and time[-1] >= 300.0 else ("s", 1.0)
     time = time / seconds
+    phases = history.get("generator_phase", np.full(len(time), "", dtype=object))
     rows = (
         ("power_w", "Power", "W", "#d55e00"),
         ("impedance_ohm", "Impedance", "Ω", "#0072b2"),
         ("max_temperature_c", "Hottest tissue", "°C", "#a0522d"),
         ("zone_volume_ml", "Zone volume", "ml", "#007f5f"),
     )
+    strip = 1 < len(set(phases.tolist())) <= len(PHASES)
     with matplotlib.rc_context(STYLE):
-        drawing = figure(9.0, 7.0)
-        panels = drawing.subplots(4, 1, sharex=True)
-        rolled = history.get("rolled_off", np.zeros(len(time), dtype=np.bool_)).astype(np.bool_)
-        starts = time[rolled & ~np.concatenate([[False], rolled[:-1]])] if len(time) else time
+        drawing = figure(9.0, 7.4 if strip else 7.0)
+        heights = [0.16] * strip + [1.3, 1.3, 1.0, 1.0]
+        top, *panels = [*drawing.subplots(len(heights), 1, sharex=True, height_ratios=heights)]
+        if strip:
+            _draw_phases(top, time, phases)
+        else:
+            panels = [top, *panels]
+        starts = roll_off_times(result) / seconds
         for axes, (column, name, unit, colour) in zip(panels, rows, strict=True):
             values = history.get(column, np.zeros(0)).astype(np.float64)
             shown = np.isfinite(values)
-            axes.plot(time[shown], values[shown], color=colour, solid_joinstyle="round")
+            x, y = time[shown], values[shown]
+            if column == "power_w":
+                x, y = switched(x, y, phases[shown])
+            axes.plot(x, y, color=colour, linewidth=1.5, solid_joinstyle="round", label=name.lower(), zorder=4)
             axes.set_title(f"{name} ({unit})", fontsize=11, color=colour, pad=4)
             axes.grid(axis="y", color=GRID, linewidth=0.7)
             axes.set_axisbelow(True)
@@ -287,20 +350,63 @@ def draw_history(result: Result) -> bytes:
             axes.spines["left"].set_visible(False)
             axes.margins(x=0.01)
             axes.locator_params(axis="y", nbins=4)
-            axes.set_ylim(*_limits(values[shown], from_zero=column in ("power_w", "zone_volume_ml")))
-            for start in starts:
-                axes.axvline(start, color=INK, linewidth=1.0, linestyle=(0, (4, 2)))
+            if column == "max_temperature_c":
+                y = np.concatenate([y, *_draw_thermocouples(axes, time, thermocouples(result))])
+            axes.set_ylim(*_limits(y[np.isfinite(y)], from_zero=column in ("power_w", "zone_volume_ml")))
+            if len(starts) <= FEW:
+                for start in starts:
+                    axes.axvline(start, color=INK, linewidth=1.0, linestyle=(0, (4, 2)))
+            elif column in ("power_w", "impedance_ohm"):
+                high = {"transform": axes.get_xaxis_transform(), "clip_on": False, "zorder": 5}
+                axes.plot(starts, np.full(len(starts), 1.0), ls="", marker="v", ms=4.5, color=INK, **high)
         if len(starts):
-            first = f"roll-off at {clock(seconds * starts[0])}" + (
-                f" (1 of {len(starts)})" if len(starts) > 1 else ""
-            )
-            late = starts[0] > 0.7 * time[-1]
-            panels[0].annotate(
-                first, xy=(starts[0], 1.0), xycoords=("data", "axes fraction"), xytext=(-6 if late else 6, 2),
-                textcoords="offset points", ha="right" if late else "left", va="bottom", fontsize=10,
-            )  # fmt: skip
+            mark = "\N{BLACK DOWN-POINTING TRIANGLE} " if len(starts) > FEW else ""
+            many = f"{len(starts)} roll-offs, the first" if len(starts) > 1 else "roll-off"
+            said = f"{mark}{many} at {clock(seconds * starts[0])}"
+            panels[0].set_title(said, loc="right", fontsize=10, fontweight="normal", pad=6)
         panels[-1].set_xlabel(f"time ({unit_of_time})")
         return png(drawing)
+
+
+def _draw_phases(axes: Any, time: Floats, phases: NDArray[Any]) -> None:
+    """The generator's phases as a band of colours, with their names beside it."""
+    from matplotlib.patches import Patch
+
+    begins = np.concatenate([[0], np.flatnonzero(phases[1:] != phases[:-1]) + 1])
+    edges = np.append(time[np.maximum(begins - 1, 0)], time[-1])
+    names = list(dict.fromkeys(phases.tolist()))
+    for name, colour in zip(names, PHASES, strict=False):
+        mine = np.flatnonzero(phases[begins] == name)
+        axes.broken_barh([(edges[k], edges[k + 1] - edges[k]) for k in mine], (0, 1), color=colour, linewidth=0)
+    axes.set(ylim=(0, 1), yticks=[])
+    axes.tick_params(length=0)
+    for spine in axes.spines.values():
+        spine.set_visible(False)
+    axes.set_title("Generator", fontsize=11, pad=4)
+    handles = [Patch(color=colour, label=name) for name, colour in zip(names, PHASES, strict=False)]
+    axes.legend(
+        handles=handles, loc="lower right", bbox_to_anchor=(1.0, 1.0), ncols=len(names), frameon=False, fontsize=9,
+        handlelength=0.9, handletextpad=0.4, columnspacing=1.0, borderaxespad=0.1,
+    )  # fmt: skip
+
+
+def _draw_thermocouples(axes: Any, time: Floats, named: dict[str, Floats]) -> list[Floats]:
+    """Thin lines for the devices' sensors, with a legend; what was drawn."""
+    if not named:
+        return []
+    greys = np.linspace(0.15, 0.7, len(named))
+    styles = itertools.cycle(["solid", (0, (5, 1.5)), (0, (1.2, 1.2))])
+    for (name, values), grey, style in zip(named.items(), greys, styles, strict=False):
+        label = f"thermocouple {name}" if len(named) <= FEW else name
+        axes.plot(time, values, color=str(grey), linewidth=1.0, linestyle=style, label=label)
+    handles, labels = axes.get_legend_handles_labels()
+    if len(named) > 5:
+        handles, labels = handles[:2], [labels[0], f"{len(named)} thermocouples"]
+    axes.legend(
+        handles, labels, loc="lower right", bbox_to_anchor=(1.0, 1.0), ncols=len(labels), frameon=False, fontsize=9,
+        handlelength=1.6, columnspacing=1.2, borderaxespad=0.1,
+    )  # fmt: skip
+    return [np.asarray(values, dtype=np.float64) for values in named.values()]
 
 
 def _limits(values: Floats, *, from_zero: bool) -> tuple[float, float]:

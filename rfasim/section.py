@@ -1,7 +1,9 @@
-"""The plane that a section picture shows: mirrored half plane, or a cut along the first electrode's axis."""
+"""The plane that a section picture shows: mirrored half plane, or a cut along the first electrode's axis through what
+conducts."""
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -9,12 +11,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rfasim.slicing import Floats, Indices, chains, cut
+from rfasim.slicing import Floats, Indices, chains, connected, cut
 
 if TYPE_CHECKING:
     from rfasim.mesh import Mesh
     from rfasim.result import Result
 
+SPREAD = 3e-3  # m: contacts further than this from the axis are a device of several parts
+LARGEST = 14  # parts of a device that planes are laid through
 VESSEL_WORDS = ("vessel", "vein", "portal", "artery", "blood", "lumen", "vena")
 
 
@@ -24,7 +28,7 @@ class Section:
 
     ``sample`` takes nodal values to the section's points. ``device`` and ``insulation`` are lines (n, 2) in
     mm, ``metal`` the triangles inside a meshed electrode; ``parts`` holds a field for tumour and vessels
-    each, positive inside.
+    each, positive inside. ``contacts`` holds the lines of each contact that the plane cuts, by its name.
     """
 
     points: Floats
@@ -34,6 +38,7 @@ class Section:
     insulation: list[Floats]
     metal: NDArray[np.bool_]
     parts: dict[str, Floats] = field(default_factory=dict)
+    contacts: dict[str, list[Floats]] = field(default_factory=dict)
 
 
 def parts_of_cells(result: Result) -> dict[str, NDArray[np.bool_]]:
@@ -110,8 +115,53 @@ def across_direction(result: Result, origin: Floats, axis: Floats) -> Floats:
     raise AssertionError("one of two unit vectors is not along the axis")
 
 
+def contact_facets(result: Result) -> dict[str, Indices]:
+    """Facets (n, dim) of each contact, by name."""
+    return {
+        name: facets.astype(np.int64)
+        for name, facets in result.mesh.facets.items()
+        if name.startswith("electrodes[") and not name.endswith(".insulation") and len(facets)
+    }
+
+
+def best_plane(result: Result, origin: Floats, axis: Floats) -> tuple[Floats, Floats]:
+    """A point (m) of the plane to show and the unit vector across ``axis`` in it, for a mesh in three dimensions.
+
+    A straight needle is cut along its axis, towards what :func:`across_direction` names. Needles side by side and
+    tines are cut by the plane along the axis that meets most of their contacts. The point is that nearest to ``origin``.
+    """
+    points, across = result.mesh.points, across_direction(result, origin, axis)
+    found = [*contact_facets(result).values()]
+    facets = np.concatenate(found) if found else np.zeros((0, 3), dtype=np.int64)
+
+    def sideways(x: Floats) -> Floats:
+        return np.asarray((x - origin) - np.multiply.outer((x - origin) @ axis, axis))
+
+    if len(facets) == 0 or np.linalg.norm(sideways(points[facets].mean(axis=1)), axis=1).max() < SPREAD:
+        return origin, across
+    corners = points[facets]
+    sizes = np.linalg.norm(np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]), axis=1) ** 0.5
+    part = connected(facets, len(points))
+    largest = sorted(set(part.tolist()), key=lambda k: -float(sizes[part == k].sum()))[:LARGEST]
+    middles = [sideways(corners[part == k].mean(axis=(0, 1))) for k in largest]
+    far = sideways(corners.mean(axis=1))
+    middles.append(far[np.argmax(np.linalg.norm(far, axis=1))])
+    through = [(np.zeros(3), across), *((np.zeros(3), m) for m in middles)]
+    through += [(a, b - a) for a, b in itertools.combinations(middles[:-1], 2)]
+    best, most = (np.zeros(3), across), 0.0
+    for start, way in through:
+        if np.linalg.norm(way) < 1e-3:
+            continue
+        way = way / np.linalg.norm(way)
+        level = ((points - origin - start) @ np.cross(way, axis))[facets]
+        met = float(sizes[(level.min(axis=1) < 1e-9) & (level.max(axis=1) > -1e-9)].sum())
+        if met > 1.02 * most:  # of equal planes the first
+            best, most = (start - (start @ way) * way, way), met
+    return origin + best[0], best[1]
+
+
 def section_of(result: Result) -> Section:
-    """The section of ``result`` through its first electrode."""
+    """The section of ``result`` through its first electrode, or the plane through most of its contacts."""
     return _mirrored(result) if result.mesh.axisymmetric else _plane(result)
 
 
@@ -136,6 +186,8 @@ def _mirrored(result: Result) -> Section:
         points, triangles, lambda nodal: np.asarray(nodal, dtype=np.float64)[origin],
         lines(""), lines(".insulation"), metal,
         {name: inside_field(mesh, chosen)[origin] for name, chosen in parts.items()},
+        {name: [points[line] for line in chains(np.concatenate([f, image[f]]))]
+         for name, f in contact_facets(result).items()},
     )  # fmt: skip
 
 
@@ -152,8 +204,8 @@ def device_facets(result: Result, ending: str) -> Indices:
 
 def _plane(result: Result) -> Section:
     mesh = result.mesh
-    origin, axis = electrode_axis(result)
-    across = across_direction(result, origin, axis)
+    tip, axis = electrode_axis(result)
+    origin, across = best_plane(result, tip, axis)
     normal = np.cross(across, axis)
     level = (mesh.points - origin) @ normal
     level[np.abs(level) < 1e-9] = 0.0  # nodes that are meant to lie in the plane
@@ -165,12 +217,13 @@ def _plane(result: Result) -> Section:
     metal = parts.pop("metal", np.zeros(mesh.n_cells, dtype=np.bool_))[slice_.parents]
     fields = {name: slice_.values(inside_field(mesh, chosen)) for name, chosen in parts.items()}
 
-    def lines(ending: str) -> list[Floats]:
-        facets = device_facets(result, ending)
+    def lines(facets: Indices) -> list[Floats]:
         if len(facets) == 0:
             return []
         edge = cut(facets, level)
         where = edge.values((mesh.points - origin) @ frame)
         return [where[line] for line in chains(edge.pieces)]
 
-    return Section(points, slice_.pieces, slice_.values, lines(""), lines(".insulation"), metal, fields)
+    contacts = {name: found for name, facets in contact_facets(result).items() if (found := lines(facets))}
+    device, insulation = (lines(device_facets(result, ending)) for ending in ("", ".insulation"))
+    return Section(points, slice_.pieces, slice_.values, device, insulation, metal, fields, contacts)

@@ -9,6 +9,7 @@ through the extrapolation, whose error is second order in the step and is watche
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -47,14 +48,16 @@ LEAST_WATER_KEPT = 0.5
 # Tissue that is at least this much [K] warmer than at the start counts in the mean error of a step.
 WARM = 0.5
 # The expected end temperature may miss by this many time tolerances: it enters only through the conductivity.
-GUESS_TOLERANCE = 4.0
+GUESS_TOLERANCE = 8.0
+# No node is expected to get hotter in a step than this [K] above where it is, or above boiling.
+FURTHEST_GUESS = 20.0
 # A step whose expectation missed by up to this many tolerances is repeated with what it reached, not shortened.
 CORRECTABLE = 8.0
 # What a reading sets off (roll-off, a temperature reached) is located to this time [s]: generators sample as often.
 EVENT_RESOLUTION = 0.1
 # What a generator that regulates commands at the temperatures reached may differ by this share from what it commanded
-# at those expected; commands below a twentieth of the source's limit count as that.
-COMMAND_TOLERANCE, LEAST_COMMAND = 0.03, 0.05
+# at those expected; commands below a fifth of the source's limit count as that.
+COMMAND_TOLERANCE, LEAST_COMMAND = 0.05, 0.2
 # After a jump of the command the first step is this many times the case's first step.
 STEP_AFTER_JUMP = 10.0
 
@@ -500,7 +503,7 @@ class Simulation:
         """Shorten ``h`` so that the step ends on, or well before, the next output time or edge of the protocol."""
         s = self.state
         every = self.case.output.frames_every
-        target = min(edge, every * (np.floor(s.time / every + 1e-9) + 1))
+        target = min(edge, every * (math.floor(s.time / every + 1e-9) + 1))
         left = target - s.time
         if h >= left * (1 - 1e-9):
             return left, True
@@ -527,6 +530,8 @@ class Simulation:
                 guess[near] = temperature_of(
                     lambda T: self.storage.enthalpy(T, gone, near), H, s.temperature[near], self.storage.kinks
                 )
+        # a node that has just dried heats so fast for a moment that the line through its last values leads anywhere
+        guess = np.minimum(guess, np.maximum(s.temperature, self.boiling.end) + FURTHEST_GUESS)
         guess[self.is_held] = s.temperature[self.is_held]
         return guess
 

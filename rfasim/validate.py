@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from rfasim.errors import RunError
+from rfasim.errors import InputError, RunError
 from rfasim.validation.runs import simulate_summary
 from rfasim.validation.scores import Outcome, Score, compare, failed
 from rfasim.validation.study import Cell, Study, find_studies, read_study
@@ -36,6 +36,8 @@ def run_study(study: Study, base: Path | None = None, *, quick: bool = False, wa
             outcomes.append(compare(cell, simulate_summary(study.case_of(cell), base)))
         except (RunError, ArithmeticError) as error:
             outcomes.append(failed(cell, str(error)))
+        except InputError as error:  # what only the mesh can tell, such as a device outside the domain
+            raise InputError(f"{study.name}, cell '{cell.name}'", str(error)) from None
     return Score(study, tuple(outcomes), time.perf_counter() - started)
 
 

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from rfasim.errors import InputError, RunError
-from rfasim.verification import bodies, books, columns, manufactured
+from rfasim.verification import bodies, books, columns, devices, manufactured
 from rfasim.verification.claims import Check, Claim
 
 CHECKS: tuple[Check, ...] = (
@@ -23,6 +23,7 @@ CHECKS: tuple[Check, ...] = (
     bodies.spheroid,
     bodies.annulus,
     bodies.two_spheres,
+    devices.kohlrausch,
     columns.stefan,
     books.doses,
     manufactured.in_space,

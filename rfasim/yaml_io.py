@@ -134,8 +134,9 @@ def dump_yaml(data: Any) -> str:
             if not any(isinstance(item, dict) for item in value):
                 items.fa.set_flow_style()
             return items
-        if isinstance(value, str) and not value.isprintable():
-            return DoubleQuotedScalarString(value)  # escapes what YAML would fold or refuse
+        if isinstance(value, str) and (not value.isprintable() or value.startswith("?")):
+            # escapes what YAML would fold or refuse, and what would begin a key in a list on one line
+            return DoubleQuotedScalarString(value)
         return value
 
     yaml = YAML(typ="rt", pure=True)

@@ -282,7 +282,7 @@ REFUSED = [
         "electrodes[0].active_lenght",
         "no known key; did you mean active_length?",
     ),
-    ({"electrodes[0].device": "neddle"}, "electrodes[0].device", "got 'neddle'; did you mean needle?"),
+    ({"electrodes[0].device": "neddle"}, "electrodes[0].device", "got 'neddle'; did you mean needle or wet_needle?"),
     (
         {"electrodes[0].tip": "[0 mm, 0 mm]"},
         "electrodes[0].tip[2]",

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shlex
 import signal
 import subprocess
 import sys
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pytest
+from pydantic import TypeAdapter
 
 import rfasim
 from rfasim import cli
@@ -21,7 +23,9 @@ from rfasim.case import Case, case_from_dict, case_yaml, load_case
 from rfasim.electrodes import ALL_DEVICES
 from rfasim.errors import InputError, RunError
 from rfasim.frame import Frame
+from rfasim.presets import PROTOCOLS
 from rfasim.progress import Progress
+from rfasim.protocols import ALL_PROTOCOLS, Generator
 from rfasim.result import Result
 from rfasim.tissues import LIBRARY
 from rfasim.yaml_io import parse_yaml
@@ -250,11 +254,74 @@ def test_every_tissue_and_every_device_is_listed(capsys: pytest.CaptureFixture[s
     assert set(json.loads(capsys.readouterr().out)) == set(LIBRARY)
     assert cli.main(["devices"]) == 0
     printed = capsys.readouterr().out
-    assert "active_length   30 mm" in printed
     assert cli.main(["devices", "--json"]) == 0
-    schemas = json.loads(capsys.readouterr().out)
-    assert len(schemas) == len(ALL_DEVICES)
-    assert all(f"{word}: " in printed for word in schemas)
+    listed = json.loads(capsys.readouterr().out)
+    assert len(listed) == len(ALL_DEVICES)
+    assert all(f"{word}: " in printed for word in listed)
+    assert all(model in printed for data in listed.values() for model in data["models"])
+
+
+def test_a_named_device_is_shown_with_its_parameters_and_its_drawing_is_named(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main(["devices", "needle"]) == 0
+    printed = capsys.readouterr().out
+    assert re.search(r"active_length +30 mm", printed)
+    assert "Picture: needle.png" in printed
+    assert (here / "needle.png").stat().st_size > 5000
+
+
+# --------------------------------------------------------------------------------------------------- protocols
+
+
+def test_every_protocol_and_every_preset_is_listed(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["protocols"]) == 0
+    first = {line.split()[0] for line in capsys.readouterr().out.splitlines() if line.strip()}
+    words = {get_args(kind.model_fields["protocol"].annotation)[0] for kind in ALL_PROTOCOLS}
+    assert first >= words | set(PROTOCOLS)
+    assert cli.main(["protocols", "--json"]) == 0
+    listed = json.loads(capsys.readouterr().out)
+    assert (set(listed["protocols"]), set(listed["presets"])) == (words, set(PROTOCOLS))
+
+
+@pytest.mark.parametrize("name", PROTOCOLS)
+def test_what_is_shown_of_a_preset_is_the_generator_that_runs_and_each_value_has_a_source(
+    name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main(["protocols", name, "--json"]) == 0
+    shown = json.loads(capsys.readouterr().out)
+    written: dict[str, Any] = {"protocol": shown["protocol"]}
+    for path, row in shown["fields"].items():
+        assert row["source"] or row["value"] == "-", f"{path} has a value and no source"
+        *groups, last = path.split(".")
+        group = written
+        for key in groups:
+            group = group.setdefault(key, {})
+        group[last] = None if row["value"] == "-" else parse_yaml(row["value"], path)
+    read: Any = TypeAdapter(Generator).validate_python
+    from_preset = read({"preset": name}, context={"from_file": True})
+    assert read(written, context={"from_file": True}) == from_preset.model_copy(update={"preset": None})
+
+
+@pytest.mark.parametrize(
+    ("protocol", "path", "written"),
+    [
+        ("power_ramp", "rate", "10 W/min"),
+        ("power_ramp", "roll_off.rise", "30 ohm"),
+        ("constant_power", "power", "(to be given)"),
+        ("switching", "pairs", "all"),
+    ],
+)
+def test_a_protocol_is_shown_with_its_defaults(
+    protocol: str, path: str, written: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main(["protocols", protocol]) == 0
+    assert re.search(rf"{re.escape(path)} +{re.escape(written)} ", capsys.readouterr().out)
+
+
+def test_an_unknown_protocol_is_refused_with_the_nearest_names(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["protocols", "leveen_rf300"]) == 2
+    assert "'leveen_rf300' is no known protocol or preset; did you mean leveen_rf3000?" in capsys.readouterr().err
 
 
 def test_help_imports_nothing_heavy() -> None:

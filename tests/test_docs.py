@@ -32,7 +32,7 @@ from typing import Any
 import pytest
 
 from rfasim import case as case_module
-from rfasim import cli
+from rfasim import cli, datasheet, protocol_sheet
 from rfasim.case import case_from_dict, load_case
 from rfasim.result import PICTURES, Result
 from rfasim.yaml_io import parse_yaml
@@ -228,7 +228,23 @@ def test_case_reference_explains_each_field_once() -> None:
 def test_case_reference_holds_every_record_that_a_case_file_may_contain() -> None:
     script = runpy.run_path(str(ROOT / "docs/make_case_reference.py"))
     listed = {kind.__name__ for _, _, records in script["sections"]() for _, kind in records}
-    assert case_module.case_schema()["$defs"].keys() == listed
+    shared = {kind.__name__ for kind in script["SHARED"]}  # in no case by themselves, only as a part of others
+    assert case_module.case_schema()["$defs"].keys() == listed - shared
+
+
+def test_case_reference_has_a_heading_for_each_device_and_protocol_word() -> None:
+    headings = anchors(ROOT / "docs/case.md")
+    assert {word for word, _, _ in datasheet.families()} <= headings
+    assert {word for word, _ in protocol_sheet.words()} <= headings
+
+
+def test_each_field_of_a_record_stands_in_its_own_table_or_in_one_it_leads_to() -> None:
+    script = runpy.run_path(str(ROOT / "docs/make_case_reference.py"))
+    for _, _, records in script["sections"]():
+        for name, kind in records:
+            page = [row for part in (kind, *script["shared"](kind)) for row in script["table"](part)]
+            words = {word for word in script["WORDS"] if word in kind.model_fields and name}
+            assert {f for f in kind.model_fields if f"| `{f}` |" not in "\n".join(page)} <= words, kind.__name__
 
 
 def test_drawings_are_current() -> None:

@@ -24,7 +24,8 @@ from pydantic import TypeAdapter, ValidationError
 from rfasim.complaints import complaints
 from rfasim.errors import InputError
 from rfasim.generator import GROUND, Connection, Memory, Program, Reading, operate
-from rfasim.protocols import PROTOCOLS, Generator
+from rfasim.presets import PROTOCOLS
+from rfasim.protocols import Generator
 from rfasim.quantities import Record
 
 NEEDLE = "electrodes[0].contact"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -267,6 +268,16 @@ def test_command_prints_and_writes_all_cells(tmp_path, capsys):
     page = (tmp_path / "pages/made_up.md").read_text(encoding="utf-8")
     assert page.index("it is made up") < page.index("## Cells")  # what is missed comes first
     assert (tmp_path / "pages/made_up.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_the_study_in_the_documents_runs(tmp_path, capsys):
+    page = (Path(__file__).parent.parent / "docs/validation.md").read_text(encoding="utf-8")
+    (block,) = re.findall(r"^```yaml\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
+    path = tmp_path / "my_study.yaml"
+    path.write_text(block, encoding="utf-8")
+    assert len(read_study(path).cells) == 2
+    assert cli.main(["validate", str(path), "--quick"]) == cli.DONE
+    assert "1 cell in" in capsys.readouterr().out
 
 
 def test_json_holds_errors_in_units_and_in_deviations(tmp_path, capsys):

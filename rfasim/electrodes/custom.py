@@ -16,6 +16,7 @@ from rfasim.geometry import Ball, Difference, HalfSpace, Intersection, Nearer, S
 from rfasim.quantities import Distance, Length, Point, Problems, Record, text
 
 _NEAR = 1e-7  # m: closer than this is the same point
+_THIN = 1e-3  # m: thicker parts are whole on any sensible mesh
 _FAT = 1.5  # how much wider than a part the tube is that marks a contact on it
 
 
@@ -265,8 +266,9 @@ class Custom(Turned):
         return min([*spans, *(part.diameter for part in self.parts)])
 
     @property
-    def mesh_size(self) -> float:
-        return RESOLVED * min(part.diameter for part in self.parts)
+    def mesh_size(self) -> float | None:
+        thinnest = min(part.diameter for part in self.parts)
+        return RESOLVED * thinnest if thinnest <= _THIN else None
 
     def filling(self) -> tuple[Array, Array]:
         centres, radii = [], []

@@ -117,7 +117,8 @@ def print_score(score: Score) -> None:
             print(f"{title}:")
             for line in lines:
                 print(textwrap.fill(line, 110, initial_indent="  - ", subsequent_indent="    "))
-    print(f"{len(score.outcomes)} cells in {score.seconds:.0f} s.")
+    count = len(score.outcomes)
+    print(f"{count} cell{'s' if count > 1 else ''} in {score.seconds:.0f} s.")
 
 
 # ----------------------------------------------------------------------------------------------------- Markdown

@@ -11,7 +11,8 @@ from rfasim.verification import exact
 from rfasim.verification.bodies import ADIABATIC, BODY, COOLED, VOLTAGE, K, SIGMA, body_case, last_frame
 from rfasim.verification.claims import Claim, relative
 
-COARSE = {"size": 6e-4, "rim_size": 3e-4, "zone_size": 0.004, "max_size": 0.01}
+COARSE = {"zone_size": 0.004, "max_size": 0.01}
+COARSE_NEEDLE = {**COARSE, "size": 6e-4, "rim_size": 3e-4}
 EXTRA: dict[str, dict[str, Any]] = {
     # a device of the user's own: a straight part and a bent one, both conducting
     "custom": {
@@ -40,9 +41,8 @@ def devices(every: bool) -> Iterator[tuple[str, dict[str, Any]]]:
             yield (model or word), electrode if model is None else {**electrode, "model": model}
 
 
-def _is_bipolar(electrode: dict[str, Any]) -> bool:
-    device: Device = body_case("device", electrode, {}, voltage=VOLTAGE).electrodes[0]
-    return bool(device.returns)
+def _device(electrode: dict[str, Any]) -> Device:
+    return body_case("device", electrode, {}, voltage=VOLTAGE).electrodes[0]
 
 
 def kohlrausch(quick: bool) -> Iterator[Claim]:
@@ -50,11 +50,13 @@ def kohlrausch(quick: bool) -> Iterator[Claim]:
     for name, electrode in devices(every=not quick):
         domain: dict[str, Any] = {"shape": "ball", "radius": 0.08, "centre": (0.0, 0.0, 0.0)}
         wanted, thermal, label = exact.kohlrausch_adiabatic(SIGMA, K, VOLTAGE, 0.0), dict[str, Any](ADIABATIC), "adiabatic"
-        if _is_bipolar(electrode):
+        device = _device(electrode)
+        if device.returns:
             # the identity asks for a boundary that neither current nor heat passes
             domain |= {"electric_boundary": {"kind": "insulated"}, "thermal_boundary": {"kind": "insulated"}}
             wanted, thermal, label = exact.kohlrausch_cooled(SIGMA, K, VOLTAGE), COOLED, "bipolar, cooled"
-        case = body_case(name, {**electrode, "thermal": thermal}, domain, voltage=VOLTAGE, mesh=COARSE)
+        case = body_case(name, {**electrode, "thermal": thermal}, domain, voltage=VOLTAGE,
+                         mesh=COARSE_NEEDLE if device.mesh_size is None else COARSE)  # fmt: skip
         simulation = Simulation(case)
         rise = last_frame(simulation).max_temperature - BODY
         note = f"{simulation.mesh.n_nodes} nodes"
