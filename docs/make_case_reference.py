@@ -62,7 +62,6 @@ MEANING: dict[str, str] = {
     "Case.solver": "see [solver](#solver)",
     "Case.probes": "points whose temperature is recorded; see [probes](#probes)",
     "Case.output": "see [output](#output)",
-    "Needle.diameter": "diameter of the shaft",
     "Ball.centre": "middle of the ball",
     "Ball.radius": "radius of the ball",
     "Spheroid.centre": "middle of the spheroid",

@@ -387,6 +387,10 @@ class Program:
         error = drive.error(temperatures)
         return "power", min(max(drive.gain * error + self._integral(drive, memory, time, error), 0.0), drive.maximum)
 
+    def regulates(self, memory: Memory) -> bool:
+        """Whether what is held now answers to the thermocouples."""
+        return not memory.finished and isinstance(self.phases[memory.phase].drive, Regulator)
+
     def edge(self, memory: Memory) -> float:
         """The next time [s] at which the clock ends a phase, arms an exit or makes the set value jump; at most the
         duration, infinite when the program is over. No step should cross it."""

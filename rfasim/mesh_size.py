@@ -18,6 +18,7 @@ Array: TypeAlias = NDArray[np.float64]
 # Edge of the leaves at a surface over the edge length asked for there: cutting the lattice leaves surface
 # triangles whose mean edge is 0.6 to 0.8 of the leaf's.
 COARSENING = {2: 1.3, 3: 1.5}
+SLACK = 1.06  # how far an octant may exceed the sizes asked for away from surfaces
 
 
 @dataclass(frozen=True)
@@ -219,7 +220,8 @@ class SizeField:
         if self.extra_size is not None:
             ask = np.flatnonzero(~out)
             if len(ask):
-                out[ask] = np.asarray(self.extra_size(np.ascontiguousarray(points[ask]))) < width
+                # leaves come in powers of two: one slightly too wide is not worth eight of half its width
+                out[ask] = SLACK * np.asarray(self.extra_size(np.ascontiguousarray(points[ask]))) < width
         if frame.wall is not None:
             ask = np.flatnonzero(out)
             out[ask[frame.wall.distance(points[ask]) > 2.0 * width]] = False

@@ -43,7 +43,7 @@ def build_mesh(
     """Mesh ``domain`` so that it conforms to ``surfaces``; where they overlap, the later one wins.
 
     Edges follow the smallest of: over surfaces size + grow * distance, likewise from each rim; they are at
-    most ``max_size`` [m] (default an eighth of the domain) and ``extra_size(points (n, 3))`` [m]. The
+    most ``max_size`` [m] (default an eighth of the domain) and ``extra_size(points (n, 3))`` [m] (up to 6 % more). The
     domain's boundary is the facet set ``outer``. A box, and the flat ends of a cylinder (which must be along
     z), are exact. With ``axisymmetric`` the shapes are taken at (r, 0, z) and the mesh is the half section r
     >= 0; a Box domain then spans r = lower x .. upper x. With ``balance`` the nodes of curved surfaces are

@@ -302,16 +302,16 @@ def thermocouples(result: Result) -> dict[str, Floats]:
 def switched(time: Floats, values: Floats, phases: NDArray[Any]) -> tuple[Floats, Floats]:
     """A line that jumps where the generator goes over to another phase, as a strip chart does.
 
-    A row holds the end of its step; what a phase begins with is there from the end of the row before.
+    A row is the end of its step and names the phase that goes on from there: the next row's value begins at once.
     """
-    change = np.flatnonzero(phases[1:] != phases[:-1]) + 1
-    return np.insert(time, change, time[change - 1]), np.insert(values, change, values[change])
+    change = np.flatnonzero(phases[1:-1] != phases[:-2]) + 1
+    return np.insert(time, change + 1, time[change]), np.insert(values, change + 1, values[change + 1])
 
 
 def draw_history(result: Result) -> bytes:
     """The readings as on a generator's strip chart: phase, power, impedance, temperatures, zone; PNG bytes.
 
-    Roll-offs are marked, all of them at the top where there are many. Thermocouples are drawn beside the hottest tissue.
+    Roll-offs are marked, all of them at the top where there are many. Thermocouples are drawn with the hottest tissue.
     """
     import matplotlib
 
@@ -330,11 +330,9 @@ def draw_history(result: Result) -> bytes:
     with matplotlib.rc_context(STYLE):
         drawing = figure(9.0, 7.4 if strip else 7.0)
         heights = [0.16] * strip + [1.3, 1.3, 1.0, 1.0]
-        top, *panels = [*drawing.subplots(len(heights), 1, sharex=True, height_ratios=heights)]
+        panels: list[Any] = list(drawing.subplots(len(heights), 1, sharex=True, height_ratios=heights))
         if strip:
-            _draw_phases(top, time, phases)
-        else:
-            panels = [top, *panels]
+            _draw_phases(panels.pop(0), time, phases)
         starts = roll_off_times(result) / seconds
         for axes, (column, name, unit, colour) in zip(panels, rows, strict=True):
             values = history.get(column, np.zeros(0)).astype(np.float64)
@@ -343,7 +341,7 @@ def draw_history(result: Result) -> bytes:
             if column == "power_w":
                 x, y = switched(x, y, phases[shown])
             axes.plot(x, y, color=colour, linewidth=1.5, solid_joinstyle="round", label=name.lower(), zorder=4)
-            axes.set_title(f"{name} ({unit})", fontsize=11, color=colour, pad=4)
+            axes.set_title(f"{name} ({unit})", fontsize=11, color=colour, pad=5)
             axes.grid(axis="y", color=GRID, linewidth=0.7)
             axes.set_axisbelow(True)
             axes.tick_params(length=0, axis="y")
@@ -356,7 +354,7 @@ def draw_history(result: Result) -> bytes:
             if len(starts) <= FEW:
                 for start in starts:
                     axes.axvline(start, color=INK, linewidth=1.0, linestyle=(0, (4, 2)))
-            elif column in ("power_w", "impedance_ohm"):
+            elif column == "power_w":
                 high = {"transform": axes.get_xaxis_transform(), "clip_on": False, "zorder": 5}
                 axes.plot(starts, np.full(len(starts), 1.0), ls="", marker="v", ms=4.5, color=INK, **high)
         if len(starts):
@@ -373,7 +371,7 @@ def _draw_phases(axes: Any, time: Floats, phases: NDArray[Any]) -> None:
     from matplotlib.patches import Patch
 
     begins = np.concatenate([[0], np.flatnonzero(phases[1:] != phases[:-1]) + 1])
-    edges = np.append(time[np.maximum(begins - 1, 0)], time[-1])
+    edges = np.append(time[begins], time[-1])
     names = list(dict.fromkeys(phases.tolist()))
     for name, colour in zip(names, PHASES, strict=False):
         mine = np.flatnonzero(phases[begins] == name)

@@ -128,7 +128,7 @@ def best_plane(result: Result, origin: Floats, axis: Floats) -> tuple[Floats, Fl
     """A point (m) of the plane to show and the unit vector across ``axis`` in it, for a mesh in three dimensions.
 
     A straight needle is cut along its axis, towards what :func:`across_direction` names. Needles side by side and
-    tines are cut by the plane along the axis that meets most of their contacts. The point is that nearest to ``origin``.
+    tines are cut by the plane along the axis that meets most of their contacts. The point is the nearest to ``origin``.
     """
     points, across = result.mesh.points, across_direction(result, origin, axis)
     found = [*contact_facets(result).values()]
@@ -154,7 +154,8 @@ def best_plane(result: Result, origin: Floats, axis: Floats) -> tuple[Floats, Fl
             continue
         way = way / np.linalg.norm(way)
         level = ((points - origin - start) @ np.cross(way, axis))[facets]
-        met = float(sizes[(level.min(axis=1) < 1e-9) & (level.max(axis=1) > -1e-9)].sum())
+        # facets with an edge in the plane count on one side of it
+        met = float(sizes[(level.min(axis=1) < -1e-9) & (level.max(axis=1) >= -1e-9)].sum())
         if met > 1.02 * most:  # of equal planes the first
             best, most = (start - (start @ way) * way, way), met
     return origin + best[0], best[1]

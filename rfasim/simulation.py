@@ -53,6 +53,7 @@ GUESS_TOLERANCE = 8.0
 FURTHEST_GUESS = 20.0
 # A step whose expectation missed by up to this many tolerances is repeated with what it reached, not shortened.
 CORRECTABLE = 8.0
+MOST_CORRECTIONS = 8
 # What a reading sets off (roll-off, a temperature reached) is located to this time [s]: generators sample as often.
 EVENT_RESOLUTION = 0.1
 # What a generator that regulates commands at the temperatures reached may differ by this share from what it commanded
@@ -321,16 +322,19 @@ class Simulation:
             return np.asarray(np.exp(-damage.predict_omega(name, T0, T1, dt)))
         return np.where(damage.measure(name) >= 0, 0.0, 1.0)
 
-    def moment(self, time: float, T0: Array, T: Array, dt: float) -> Moment:
-        """What drives the tissue at ``time``, were its temperature ``T`` then (``T0`` a time ``dt`` before)."""
+    def moment(self, time: float, T0: Array, T: Array, dt: float, command: float | None = None) -> Moment:
+        """What drives the tissue at ``time``, were its temperature ``T`` then (``T0`` a time ``dt`` before).
+
+        ``command`` stands for what a regulator would command [W].
+        """
         state = self.state
         lost = self.boiling.water_lost(T, state.gone)
         omega = state.damage.predict_omega("arrhenius_coagulation", T0, T, dt)
         Y = self.potential.solve(self.admittivity(T, lost, omega), time)
         check_admittance(Y, self.potential.currents, time)
-        return self.drive(time, T0, T, dt)
+        return self.drive(time, T0, T, dt, command)
 
-    def drive(self, time: float, T0: Array, T: Array, dt: float) -> Moment:
+    def drive(self, time: float, T0: Array, T: Array, dt: float, command: float | None = None) -> Moment:
         """As :meth:`moment`, with the unit fields as they are."""
         memory, program, Y = self.state.memory, self.program, self.potential.admittance
         temperatures = self.read_thermocouples(T)
@@ -342,6 +346,7 @@ class Simulation:
             per_volt, admittance = port_voltages(Y, source, returns, to_ground=to_ground, grounded=self.grounded)
             impedance = abs(1 / admittance) if admittance != 0 else np.inf
             quantity, value = program.setpoint(memory, time, impedance, temperatures)
+            value = value if command is None else command
             reading = operate(quantity, value, program.limits, admittance, time)
             voltages = reading.voltage * (per_volt if self.is_complex else per_volt.real)
             part, lost_beyond = self.potential.joule(voltages)
@@ -373,7 +378,7 @@ class Simulation:
 
     def read_thermocouples(self, T: Array) -> tuple[float, ...]:
         """What the devices' own sensors show [degC]."""
-        return tuple(float(T[node]) for _, node in self.thermocouples)
+        return tuple(float(weights @ T[nodes]) for _, nodes, weights in self.thermocouples)
 
     # --------------------------------------------------------------------------------------------------- loop
 
@@ -440,9 +445,11 @@ class Simulation:
         and by how much the first expectation missed, all in tolerances.
         """
         s, tolerance = self.state, self.case.time.tolerance
+        search = CommandSearch() if self.program.regulates(s.memory) else None
+        command = None if search is None else self.now.reading.power
         missed: list[float] = []
         while True:
-            end = self.moment(s.time + h, s.temperature, guess, h)
+            end = self.moment(s.time + h, s.temperature, guess, h, command)
             step = self.stepper.step(
                 lambda T: self.storage.enthalpy(T, s.gone), s.temperature, s.enthalpy, h, self.now.flow, end.flow, guess
             )
@@ -451,14 +458,26 @@ class Simulation:
                 max(
                     self._mean(T - guess, T) / (GUESS_TOLERANCE * tolerance),
                     self._admittance_change(T, end) / ADMITTANCE_TOLERANCE,
-                    self._command_change(T, end) / COMMAND_TOLERANCE,
                 )
             )
-            errors = (self._mean(step.error, T) / tolerance, missed[-1])
-            closing_in = len(missed) == 1 or missed[-1] < 0.5 * missed[-2]
-            if not 1.0 < missed[-1] <= CORRECTABLE or not errors[0] <= 1.0 or not closing_in:
-                return end, step, errors, missed[0]
+            error, off = self._mean(step.error, T) / tolerance, 0.0
+            if search is not None and command is not None:
+                used = command
+                wanted = self._command(end, self.read_thermocouples(T))
+                off = abs(wanted - used) / max(wanted, used, LEAST_COMMAND * self.program.limits.power)
+                off /= COMMAND_TOLERANCE
+                command = search.next(used, wanted)
+            closing_in = len(missed) == 1 or missed[-1] < max(0.5 * missed[-2], 1.0)
+            correctable = error <= 1.0 and missed[-1] <= CORRECTABLE and closing_in and len(missed) < MOST_CORRECTIONS
+            if max(missed[-1], off) <= 1.0 or not correctable:
+                # many rounds are dear: rather two shorter steps
+                return end, step, (error, max(missed[-1], off)), max(missed[0], 1.0 if len(missed) > 3 else 0.0)
             guess = T
+
+    def _command(self, end: Moment, temperatures: tuple[float, ...]) -> float:
+        """What the generator commands at the end of a step, at those temperatures [degC] of the thermocouples."""
+        impedance = abs(end.reading.impedance)
+        return self.program.setpoint(self.state.memory, end.reading.time, impedance, temperatures)[1]
 
     def _mean(self, error: Array, T: Array) -> float:
         """Root of the volume's mean of ``error`` squared over warmed tissue.
@@ -469,18 +488,6 @@ class Simulation:
         weight = self.node_volume * (np.abs(T - self.initial_temperature) > WARM)
         total = weight.sum()
         return float(np.sqrt(kernels.dot(weight, error**2) / total)) if total > 0 else float(np.abs(error).max())
-
-    def _command_change(self, T: Array, end: Moment) -> float:
-        """Relative change of what the generator commands from the expected to the reached temperature ``T``."""
-        reached, expected = self.read_thermocouples(T), end.reading.temperatures
-        if reached == expected:
-            return 0.0
-        s, time, impedance = self.state, end.reading.time, abs(end.reading.impedance)
-        quantity, is_now = self.program.setpoint(s.memory, time, impedance, reached)
-        was = self.program.setpoint(s.memory, time, impedance, expected)[1]
-        limits = self.program.limits
-        limit = {"power": limits.power, "voltage": limits.voltage, "current": limits.current}.get(quantity, was)
-        return float(abs(is_now - was) / max(is_now, was, LEAST_COMMAND * limit, 1e-12))
 
     def _admittance_change(self, T: Array, end: Moment) -> float:
         """Relative change of the admittance from the expected to the reached temperature ``T``, with the field kept
@@ -729,7 +736,12 @@ class Simulation:
             energy={**s.energy, "imbalance": self.imbalance()},
             probes={
                 **self.probes(s.temperature),
-                **{name: float(s.temperature[node]) for name, node in self.thermocouples},
+                **{
+                    name: value
+                    for (name, _, _), value in zip(
+                        self.thermocouples, self.read_thermocouples(s.temperature), strict=True
+                    )
+                },
             },
             output=output,
             rolled_off=s.memory.roll_offs > 0,
@@ -786,6 +798,34 @@ def summary_of(simulation: Simulation, history: Any, last: Frame, *, mesh_second
     return summary
 
 
+class CommandSearch:
+    """Finds the command that its own outcome asks for: a regulator answers within a step to what the step does.
+
+    Secant steps on ``wanted(used) - used``, which falls with ``used`` because more power makes it hotter, so that it has
+    one root; kept inside the bracket once there is one.
+    """
+
+    def __init__(self) -> None:
+        self.low, self.high = -math.inf, math.inf
+        self.last: tuple[float, float] | None = None
+
+    def next(self, used: float, wanted: float) -> float:
+        """The command to try after ``used`` has led to a state in which ``wanted`` is commanded [W]."""
+        off = wanted - used
+        if off > 0:
+            self.low = max(self.low, used)
+        else:
+            self.high = min(self.high, used)
+        step = 0.3 * off  # the answer may be many times stronger
+        if self.last is not None and self.last[1] != off:
+            step = off * (used - self.last[0]) / (self.last[1] - off)
+        self.last = used, off
+        out = max(used + step, 0.0)
+        if not self.low < out < self.high and math.isfinite(self.low) and math.isfinite(self.high):
+            out = 0.5 * (self.low + self.high)
+        return out
+
+
 def joined_terminals(connections: Sequence[Connection], terminals: tuple[str, ...]) -> tuple[tuple[str, ...], ...]:
     """Terminals that play the same part in every connection, and never float, are one port: one solve for all."""
     ports: dict[tuple[Any, ...], list[str]] = {}
@@ -816,15 +856,29 @@ def mean_reading(readings: Sequence[tuple[float, Reading]]) -> Reading:
     )
 
 
-def _thermocouples(case: Case, domain: Domain, tissue: Array, stage: int) -> tuple[tuple[str, int], ...]:
-    """Name and nearest node of tissue of each sensor on the devices."""
-    points = domain.space.points
+def _thermocouples(case: Case, domain: Domain, tissue: Array, stage: int) -> tuple[tuple[str, Array, Array], ...]:
+    """Name, nodes and weights of each sensor on the devices.
+
+    A sensor in a device feels its metal: the mean over the device's surface within one width of it. One that is not in
+    the device feels the nearest node of tissue.
+    """
+    mesh = domain.mesh
     out = []
     for index, device in enumerate(case.electrodes):
+        names = [name for name in mesh.facets if name.startswith(f"electrodes[{index}].")]
+        facets = np.concatenate([np.zeros((0, mesh.dim), np.uint32), *(mesh.facets[name] for name in names)])
+        area = surface.nodal_area(mesh.points, facets)
+        on_surface = np.flatnonzero(area > 0)
         for name, point in device.thermocouples_at(stage):
-            x = np.array([np.hypot(point[0], point[1]), point[2]]) if domain.mesh.axisymmetric else point
-            nearest = tissue[np.argmin(((points[tissue] - x) ** 2).sum(axis=1))]
-            out.append((f"electrodes[{index}].{name}", int(nearest)))
+            x = np.array([np.hypot(point[0], point[1]), point[2]]) if mesh.axisymmetric else np.asarray(point)
+            inside = device.shape().distance(np.atleast_2d(point))[0] <= 0.1 * device.smallest_feature
+            near = np.linalg.norm(mesh.points[on_surface] - x, axis=1) <= device.smallest_feature
+            if inside and near.any():
+                nodes = on_surface[near]
+            else:
+                nodes = tissue[[np.argmin(((mesh.points[tissue] - x) ** 2).sum(axis=1))]]
+            weights = area[nodes] if inside and near.any() else np.ones(1)
+            out.append((f"electrodes[{index}].{name}", nodes, weights / weights.sum()))
     return tuple(out)
 
 

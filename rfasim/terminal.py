@@ -8,6 +8,15 @@ from typing import Any
 
 from rfasim.progress import clock
 
+STOPPED = {
+    "duration": "its time was over",
+    "roll_off": "roll-off",
+    "energy": "its target energy was delivered",
+    "temperature": "its target temperature was reached",
+    "impedance": "the impedance that ends it was reached",
+    "time": "its last phase was over",
+}
+
 
 def _number(value: float | None, unit: str, digits: int = 1) -> str:
     return "-" if value is None else f"{value:.{digits}f} {unit}".rstrip()
@@ -17,13 +26,19 @@ def summary_rows(summary: Mapping[str, Any]) -> list[tuple[str, str]]:
     """The short table: pairs of what and how much, from the numbers of ``summary.json``."""
     run, electrical, thermal = summary["run"], summary["electrical"], summary["thermal"]
     zone, tumour = summary["zone"], summary.get("tumour")
-    rolled_off = electrical["roll_off_time_s"]
+    rolled_off, roll_offs = electrical["roll_off_time_s"], electrical.get("roll_offs", 1)
+    rolling = "none" if rolled_off is None else f"at {clock(rolled_off)}"
+    if rolled_off is not None and roll_offs > 1:
+        rolling = f"{roll_offs}, the first {rolling}"
+    stopped, phase = electrical.get("stopped_by"), electrical.get("initial_impedance_phase_deg")
     impedance = [_number(electrical[f"{when}_impedance_ohm"], "") for when in ("initial", "final")]
     axes = [_number(zone[f"{which}_axis_mm"], "") for which in ("long", "short")]
     rows = [
         ("simulated time", clock(run["simulated_s"])),
-        ("roll-off", "none" if rolled_off is None else f"at {clock(rolled_off)}"),
+        *([("generator stopped because", STOPPED.get(stopped, stopped))] if stopped else []),
+        ("roll-off", rolling),
         ("impedance, start and end", f"{impedance[0]} and {impedance[1]} ohm"),
+        *([("phase at the start", f"{phase:.1f} degrees")] if phase is not None else []),
         ("power, mean and peak", f"{electrical['mean_power_w']:.1f} and {electrical['peak_power_w']:.1f} W"),
         ("energy delivered", _number(electrical["delivered_energy_j"] / 1e3, "kJ", 2)),
         ("hottest tissue", _number(thermal["max_temperature_c"], "degC")),

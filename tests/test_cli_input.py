@@ -23,10 +23,12 @@ from rfasim.case import Case, case_from_dict, case_yaml, load_case
 from rfasim.electrodes import ALL_DEVICES
 from rfasim.errors import InputError, RunError
 from rfasim.frame import Frame
+from rfasim.generator import Clock, Condition, Delivered, Elapsed, Exit, Impedance, Warm
 from rfasim.presets import PROTOCOLS
 from rfasim.progress import Progress
 from rfasim.protocols import ALL_PROTOCOLS, Generator
 from rfasim.result import Result
+from rfasim.terminal import STOPPED, summary_rows
 from rfasim.tissues import LIBRARY
 from rfasim.yaml_io import parse_yaml
 
@@ -357,3 +359,41 @@ def test_version_is_that_of_the_package(capsys: pytest.CaptureFixture[str]) -> N
     assert cli.main(["--version"]) == 0
     assert capsys.readouterr().out == f"rfasim {rfasim.__version__}\n"
     assert f'\nversion = "{rfasim.__version__}"\n' in (ROOT / "pyproject.toml").read_text()
+
+
+# --------------------------------------------------------------------------------------- the table after a run
+
+
+def after(**electrical: Any) -> dict[str, str]:
+    """The table of a run with these electrical numbers."""
+    summary = {
+        "run": {"simulated_s": 120.0, "steps": 171, "wall_s": 3.0},
+        "mesh": {"cells": 4192},
+        "electrical": {
+            "initial_impedance_ohm": 99.4, "final_impedance_ohm": 91.0, "initial_impedance_phase_deg": -24.3,
+            "roll_off_time_s": None, "roll_offs": 0, "stopped_by": None, "delivered_energy_j": 6050.0,
+            "peak_power_w": 200.0, "mean_power_w": 50.4,
+        } | electrical,
+        "thermal": {"max_temperature_c": 99.0},
+        "zone": {"criterion": "cem43", "volume_ml": 7.4, "long_axis_mm": 38.9, "short_axis_mm": None,
+                 "beyond_tip_mm": 4.7},
+        "energy": {"imbalance_fraction": 1e-9},
+    }  # fmt: skip
+    return dict(summary_rows(summary))
+
+
+def test_the_table_says_how_often_it_rolled_off_and_why_the_generator_stopped() -> None:
+    pulsed = after(roll_off_time_s=6.3, roll_offs=7, stopped_by="duration")
+    assert pulsed["roll-off"] == "7, the first at 6.3 s"
+    assert pulsed["generator stopped because"] == "its time was over"
+    assert pulsed["phase at the start"] == "-24.3 degrees"
+    once = after(roll_off_time_s=6.3, roll_offs=1, stopped_by="roll_off")
+    assert once["roll-off"] == "at 6.3 s"
+    assert after()["roll-off"] == "none"
+    assert "generator stopped because" not in after()  # a run that was interrupted did not stop by itself
+
+
+def test_the_table_has_words_for_each_reason_that_ends_a_protocol() -> None:
+    conditions = (Elapsed(1.0), Clock(1.0), Impedance(above=1.0), Warm(90.0), Delivered(1.0))
+    assert {type(c) for c in conditions} == set(get_args(Condition))
+    assert {Exit(c, "stop").reason for c in conditions} | {"duration", "roll_off"} == set(STOPPED)

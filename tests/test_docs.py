@@ -263,7 +263,7 @@ def result(tmp_path_factory: pytest.TempPathFactory) -> Result:
     """A finished run with a tumour and a probe."""
     out = tmp_path_factory.mktemp("docs") / "run"
     case = tmp_path_factory.mktemp("docs") / "case.yaml"
-    (text,) = [block.text for block in blocks(ROOT / "docs/tutorial.md") if "file" in block.marks]
+    (text,) = [block.text for block in blocks(ROOT / "docs/tutorial.md") if block.marks.get("file") == "my_case.yaml"]
     case.write_text(text, encoding="utf-8")
     quick = [f"--set={path}={value}" for path, value in QUICK]
     assert cli.main(["run", str(case), "--out", str(out), "--quiet", "--no-pictures", *quick]) == 0
@@ -299,7 +299,7 @@ def test_results_page_names_no_number_that_is_not_there(result: Result) -> None:
 def test_results_page_names_every_file_column_and_field(result: Result) -> None:
     files = {path.name for path in result.folder.iterdir() if path.is_file()} | set(PICTURES)
     assert files | set(result.history) | set(result.field_names) | set(result.cell_data) <= documented()
-    assert set(result.probes) == {"time_s", "at 5 mm_c", "at 10 mm_c"}
+    assert set(result.probes) == {"time_s", "at 5 mm_c", "at 10 mm_c", "electrodes[0].tip_c"}
 
 
 def test_case_file_of_a_result_runs_again(result: Result) -> None:

@@ -28,7 +28,14 @@ from scipy.spatial import ConvexHull, Delaunay
 from rfasim import plot, zone3d
 from rfasim.mesh import Mesh
 from rfasim.result import Result, ResultWriter
-from rfasim.section import electrode_axis, inside_field, parts_of_cells, section_of
+from rfasim.section import (
+    across_direction,
+    best_plane,
+    electrode_axis,
+    inside_field,
+    parts_of_cells,
+    section_of,
+)
 from rfasim.slicing import chains, connected, cut, facing_out, off_the_device, revolve, without_slivers
 
 
@@ -280,6 +287,127 @@ def test_history_is_drawn_also_with_gaps_a_single_step_and_no_step(run_3d):
     for readings in (history, one, {}):
         data = plot.draw_history(dataclasses.replace(run_3d, history=readings))
         assert data.startswith(b"\x89PNG")
+
+
+def protocol_history(run: Result, phases: list[str]) -> Result:
+    """``run`` with a row of history a phase, 10 s apart, 100 W in those that begin with p, and two thermocouples."""
+    n = len(phases)
+    readings = {name: np.resize(values, n) for name, values in run.history.items()}
+    on = [phases[max(k - 1, 0)].startswith("p") for k in range(n)]  # a row's power is that of the step it ends
+    readings |= {"time_s": 10.0 * np.arange(n), "power_w": np.where(on, 100.0, 0.0),
+                 "generator_phase": np.array(phases, dtype=object)}  # fmt: skip
+    readings |= {f"electrodes[0].tip_{k}_c": np.full(n, 50.0 + k) for k in (1, 2)}
+    return dataclasses.replace(run, history=readings)
+
+
+def test_power_jumps_where_the_phase_changes_and_is_a_line_elsewhere():
+    time, power = np.arange(5.0), np.array([10.0, 20.0, 0.0, 0.0, 30.0])
+    phases = np.array(["ramp", "off", "off", "ramp", "ramp"], dtype=object)  # over to off at 1 s, to ramp at 3 s
+    at, drawn = plot.switched(time, power, phases)
+    assert at.tolist() == [0.0, 1.0, 1.0, 2.0, 3.0, 3.0, 4.0]
+    assert drawn.tolist() == [10.0, 20.0, 0.0, 0.0, 0.0, 30.0, 30.0]
+    assert plot.switched(time[:1], power[:1], phases[:1])[0].tolist() == [0.0]
+
+
+def test_roll_offs_are_those_that_the_generator_noticed_else_the_first(run_3d):
+    events = [{"time_s": t, "from": "pulse", "to": "rest", "reason": why} for t, why in
+              ((6.0, "roll_off"), (21.0, "time"), (25.0, "roll_off"))]  # fmt: skip
+    pulsed = dataclasses.replace(run_3d, summary={"electrical": {"events": events}})
+    assert plot.roll_off_times(pulsed).tolist() == [6.0, 25.0]
+    history = run_3d.history
+    (first,) = plot.roll_off_times(run_3d)
+    assert first == history["time_s"][history["rolled_off"].astype(bool)][0]
+    assert len(plot.roll_off_times(dataclasses.replace(run_3d, history={}))) == 0
+
+
+@pytest.mark.parametrize("phases", [["p", "rest"] * 4, ["p"] * 8, [f"p{k}" for k in range(30)]])
+def test_history_has_a_band_of_phases_where_they_are_few(monkeypatch, run_3d, phases):
+    drawn: list[int] = []
+    monkeypatch.setattr(plot, "_draw_phases", lambda axes, time, names: drawn.append(len(set(names.tolist()))))
+    assert plot.draw_history(protocol_history(run_3d, phases)).startswith(b"\x89PNG")
+    assert drawn == ([2] if "rest" in phases else [])
+
+
+def test_band_of_phases_has_each_from_its_beginning_to_its_end():
+    axes = plot.figure(4, 1).add_subplot()
+    plot._draw_phases(axes, np.arange(5.0), np.array(["p", "rest", "rest", "p", "p"], dtype=object))
+    spans = sorted(
+        (float(path.vertices[:, 0].min()), float(path.vertices[:, 0].max()))
+        for bars in axes.collections for path in bars.get_paths()
+    )  # fmt: skip
+    assert spans == [(0.0, 1.0), (1.0, 3.0), (3.0, 4.0)]
+    assert [text.get_text() for text in axes.get_legend().get_texts()] == ["p", "rest"]
+
+
+def test_thermocouples_are_named_shortly_unless_there_are_two_devices(run_3d):
+    (name,) = plot.thermocouples(run_3d)
+    assert name == "tip"
+    two = {"electrodes[0].tip_c": np.zeros(1), "electrodes[1].tip_1_c": np.zeros(1)}
+    named = plot.thermocouples(dataclasses.replace(run_3d, history=two))
+    assert [*named] == ["electrodes[0].tip", "electrodes[1].tip 1"]
+
+
+# ------------------------------------------------------------------------------- devices of several parts
+
+
+def side_by_side(n: int, apart: float) -> tuple[Mesh, list[np.ndarray]]:
+    """A block of tetrahedra whose upper half has ``n`` square holes at the corners of a regular polygon."""
+    x = np.arange(-0.030, 0.0301, 0.002)
+    z = np.arange(-0.020, 0.0201, 0.004)
+    grid = np.stack(np.meshgrid(x, x, z, indexing="ij"), axis=-1)
+    points = grid.reshape(-1, 3)
+    index = np.arange(len(points)).reshape(grid.shape[:3])
+    corner = {o: index[tuple(slice(k, k + s - 1) for k, s in zip(o, index.shape, strict=True))].ravel()
+              for o in itertools.product((0, 1), repeat=3)}  # fmt: skip
+    cells = []
+    for order in itertools.permutations(range(3)):
+        path, at = [corner[0, 0, 0]], [0, 0, 0]
+        for axis in order:
+            at[axis] = 1
+            path.append(corner[tuple(at)])
+        cells.append(np.stack(path, axis=1))
+    cells = np.concatenate(cells)
+    turn = 2 * np.pi * np.arange(n) / n + 0.6
+    radius = apart / (2 * np.sin(np.pi / n))
+    middles = [np.array([radius * np.cos(a), radius * np.sin(a)]) for a in turn]
+    centre = points[cells].mean(axis=1)
+    inside = [(np.abs(centre[:, :2] - m).max(axis=1) < 0.002) & (centre[:, 2] > -0.012) for m in middles]
+    cells = cells[~np.any(inside, axis=0)]
+    flip = np.linalg.det(points[cells[:, 1:]] - points[cells[:, :1]]) < 0
+    cells[flip] = cells[flip][:, [0, 2, 1, 3]]
+    facets = np.concatenate([np.delete(cells, k, axis=1) for k in range(4)])
+    _, first, count = np.unique(np.sort(facets, axis=1), axis=0, return_index=True, return_counts=True)
+    border = facets[first[count == 1]]
+    where = points[border].mean(axis=1)
+    inner = np.abs(where[:, :2]).max(axis=1) < 0.029
+    inner &= (where[:, 2] > -0.0199) & (where[:, 2] < 0.0199)
+    nearest = np.argmin([np.linalg.norm(where[:, :2] - m, axis=1) for m in middles], axis=0)
+    named = {f"electrodes[0].needle_{k + 1}": border[inner & (nearest == k)] for k in range(n)}
+    return Mesh(points, cells, np.zeros(len(cells), np.int32), ("tissue",), named, False), middles
+
+
+@pytest.mark.parametrize("n", [2, 3, 4])
+def test_the_section_of_needles_side_by_side_lies_through_two_of_them(tmp_path, n):
+    mesh, middles = side_by_side(n, apart=0.020)
+    meta = META | {"electrodes": [{"name": "set", "tip": [0.0, 0.0, -0.012], "direction": [0.0, 0.0, -1.0]}]}
+    run = write(tmp_path, mesh, meta=meta)
+    origin, axis = electrode_axis(run)
+    point, across = best_plane(run, origin, axis)
+    distances = [abs((np.append(m, 0.0) - point) @ np.cross(across, axis)) for m in middles]
+    assert sum(distance < 0.002 for distance in distances) == 2
+    section = section_of(run)
+    assert len(section.contacts) == 2
+    assert all(name.startswith("electrodes[0].needle_") for name in section.contacts)
+    picture = read_png(plot.draw_section(run))
+    assert has_colour(picture, plot.CONTACTS[0])
+    assert has_colour(picture, plot.CONTACTS[1])
+
+
+def test_the_section_of_a_straight_needle_lies_in_its_axis(run_3d):
+    origin, axis = electrode_axis(run_3d)
+    point, across = best_plane(run_3d, origin, axis)
+    assert np.array_equal(point, origin)
+    assert np.array_equal(across, across_direction(run_3d, origin, axis))
 
 
 def test_without_gl_the_picture_is_drawn_all_the_same_and_one_sentence_says_why(monkeypatch, run_3d):
