@@ -378,7 +378,7 @@ class Simulation:
 
     def read_thermocouples(self, T: Array) -> tuple[float, ...]:
         """What the devices' own sensors show [degC]."""
-        return tuple(float(weights @ T[nodes]) for _, nodes, weights in self.thermocouples)
+        return tuple(float((weights * T[nodes]).sum()) for _, nodes, weights in self.thermocouples)
 
     # --------------------------------------------------------------------------------------------------- loop
 
