@@ -7,6 +7,7 @@ amperes are RMS, so the heat is ``Re(y) |grad phi|^2`` without a factor of one h
 from __future__ import annotations
 
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,7 +18,7 @@ from rfasim.solver.space import Array, Space
 
 # The fields are kept as long as the conductances have moved by no more than this share since they were solved for,
 # weighted with the power they carry. The admittance then misses by its square, the heat's distribution by about itself.
-KEPT_UNTIL = 1e-3
+KEPT_UNTIL = 3e-3
 
 
 @dataclass(frozen=True)
@@ -94,8 +95,10 @@ class Potential:
             self._past.pop()
         elif time is not None:
             self._extrapolate(time)
-        for port in range(len(self.ports)):
-            self.system.solve(None, self.fields[port], self.tolerance)
+        # the kernels release the interpreter's lock; each port has a field of its own, so the bits do not depend on who
+        # solves it
+        with ThreadPoolExecutor(max(1, min(self.threads, len(self.ports)))) as pool:
+            list(pool.map(lambda field: self.system.solve(None, field, self.tolerance), self.fields))
         self._solved = self.conductance.copy()
         if time is not None:
             self._past = [*self._past, (time, self.fields.copy())][-2:]
@@ -157,14 +160,23 @@ class Potential:
         """Potential of all nodes [V] for the port ``voltages``."""
         return np.asarray((np.asarray(voltages)[:, None] * self.fields).sum(axis=0))
 
-    def joule(self, voltages: Array) -> tuple[Array, float]:
+    def joule(self, voltages: Array, shares: Sequence[float] = (1.0,)) -> tuple[Array, float]:
         """Nodal Joule heat [W] for the port ``voltages`` and the power that leaves through the far field [W].
 
-        Their sum is the power that the ports deliver, ``Re(V^H Y V)``.
+        Their sum is the power that the ports deliver, ``Re(V^H Y V)``. With several rows of voltages (n, ports) it is
+        their mean over ``shares`` of the time. Heat is a quadratic form ``V^H G V`` in the voltages, so the mean needs
+        no more fields than there are ports: those of the eigenvectors of ``sum(share V V^H)``.
         """
-        u = self.field(voltages)
-        heat = self.space.dissipation(self.conductance, u)
-        beyond = 0.0
-        if self.far_diagonal is not None:
-            beyond = float(np.sum(np.real(self.far_diagonal) * np.abs(u) ** 2))
+        rows, weights = np.atleast_2d(voltages), np.asarray(shares)
+        if len(rows) > 1:
+            outer = rows[:, :, None] * rows[:, None, :].conj()
+            values, vectors = np.linalg.eigh((weights[:, None, None] * outer).sum(axis=0))
+            keep = values > 1e-14 * values.max()
+            rows, weights = (np.sqrt(values[keep]) * vectors[:, keep]).T, np.ones(int(keep.sum()))
+        heat, beyond = np.zeros(self.space.n_nodes), 0.0
+        for row, share in zip(rows, weights, strict=True):
+            u = self.field(row)
+            heat += share * self.space.dissipation(self.conductance, u)
+            if self.far_diagonal is not None:
+                beyond += share * float(np.sum(np.real(self.far_diagonal) * np.abs(u) ** 2))
         return heat, beyond

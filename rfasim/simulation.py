@@ -48,7 +48,7 @@ LEAST_WATER_KEPT = 0.5
 # Tissue that is at least this much [K] warmer than at the start counts in the mean error of a step.
 WARM = 0.5
 # The expected end temperature may miss by this many time tolerances: it enters only through the conductivity.
-GUESS_TOLERANCE = 8.0
+GUESS_TOLERANCE = 4.0
 # No node is expected to get hotter in a step than this [K] above where it is, or above boiling.
 FURTHEST_GUESS = 20.0
 # A step whose expectation missed by up to this many tolerances is repeated with what it reached, not shortened.
@@ -338,9 +338,8 @@ class Simulation:
         """As :meth:`moment`, with the unit fields as they are."""
         memory, program, Y = self.state.memory, self.program, self.potential.admittance
         temperatures = self.read_thermocouples(T)
-        heat, beyond = np.zeros(self.space.n_nodes), 0.0
         readings: list[tuple[float, Reading]] = []
-        shown: Array | None = None
+        rows: list[Array] = []
         for index, share in program.shares(memory):
             source, returns, to_ground = self.wires[index]
             per_volt, admittance = port_voltages(Y, source, returns, to_ground=to_ground, grounded=self.grounded)
@@ -348,19 +347,17 @@ class Simulation:
             quantity, value = program.setpoint(memory, time, impedance, temperatures)
             value = value if command is None else command
             reading = operate(quantity, value, program.limits, admittance, time)
-            voltages = reading.voltage * (per_volt if self.is_complex else per_volt.real)
-            part, lost_beyond = self.potential.joule(voltages)
-            # the ports' power is the reference: what the residual left over is spread with the heat
-            total = part.sum() + lost_beyond
-            scale = share * reading.power / total if total > 0 else 0.0
-            heat += scale * part
-            beyond += scale * lost_beyond
             readings.append((share, reading))
-            if shown is None:
-                shown = self.potential.field(voltages)
-                for port, nodes in enumerate(self.metal_of_port):
-                    shown[nodes] = voltages[port]
-        assert shown is not None
+            rows.append(reading.voltage * (per_volt if self.is_complex else per_volt.real))
+        heat, beyond = self.potential.joule(np.array(rows), [share for share, _ in readings])
+        # the ports' power is the reference: what the residual left over is spread with the heat
+        total, power = heat.sum() + beyond, sum(share * reading.power for share, reading in readings)
+        scale = power / total if total > 0 else 0.0
+        heat *= scale
+        beyond *= scale
+        shown = self.potential.field(rows[0])
+        for port, nodes in enumerate(self.metal_of_port):
+            shown[nodes] = rows[0][port]
         reading = replace(mean_reading(readings), temperatures=temperatures)
         heat_state = HeatState(T, heat, self.perfusion_open(T0, T, dt))
         reactions, sources = [], []

@@ -67,7 +67,8 @@ def test_return_by_a_contact_and_the_ground_together() -> None:
 
 def test_power_of_complex_ports_is_that_of_the_source() -> None:
     random = np.random.default_rng(1)
-    ohm = {pair: complex(r, x) for pair, r, x in zip(THREE, random.uniform(5, 90, 6), random.uniform(-40, 0, 6), strict=True)}
+    parts = zip(THREE, random.uniform(5, 90, 6), random.uniform(-40, 0, 6), strict=True)
+    ohm = {pair: complex(r, x) for pair, r, x in parts}
     Y = network(ohm, 3)
     for wiring in (([0], [2], False), ([0, 1], [], True), ([0], [1], True)):
         v, y = port_voltages(Y, wiring[0], wiring[1], to_ground=wiring[2], grounded=True)

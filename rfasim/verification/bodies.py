@@ -58,6 +58,7 @@ def body_case(name: str, electrode: dict[str, Any], domain: dict[str, Any], *, v
         "mesh": mesh or {},
         "time": {"tolerance": tolerance, "max_step": max_step, "first_step": 0.05},
         "output": {"frames_every": frames_every or duration},
+        "outside_band": True,  # no device is asked for its rated power
         "probes": [{"name": key, "at": at} for key, at in (probes or {}).items()],
     }
     return case_from_dict(data | more)

@@ -8,7 +8,7 @@ from typing import Any
 from rfasim.electrodes import ALL_DEVICES, Device
 from rfasim.simulation import Simulation
 from rfasim.verification import exact
-from rfasim.verification.bodies import ADIABATIC, BODY, COOLED, VOLTAGE, K, SIGMA, body_case, last_frame
+from rfasim.verification.bodies import ADIABATIC, BODY, COOLED, SIGMA, VOLTAGE, K, body_case, last_frame
 from rfasim.verification.claims import Claim, relative
 
 COARSE = {"zone_size": 0.004, "max_size": 0.01}
@@ -49,7 +49,8 @@ def kohlrausch(quick: bool) -> Iterator[Claim]:
     """Highest temperature with an adiabatic contact (monopolar), and between two cooled ones (bipolar)."""
     for name, electrode in devices(every=not quick):
         domain: dict[str, Any] = {"shape": "ball", "radius": 0.08, "centre": (0.0, 0.0, 0.0)}
-        wanted, thermal, label = exact.kohlrausch_adiabatic(SIGMA, K, VOLTAGE, 0.0), dict[str, Any](ADIABATIC), "adiabatic"
+        wanted, label = exact.kohlrausch_adiabatic(SIGMA, K, VOLTAGE, 0.0), "adiabatic"
+        thermal: dict[str, Any] = dict(ADIABATIC)
         device = _device(electrode)
         if device.returns:
             # the identity asks for a boundary that neither current nor heat passes
