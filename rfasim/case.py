@@ -111,7 +111,7 @@ class _Domain(Record):
                 object.__setattr__(self, "electric_boundary", electric.model_copy(update={"kind": "insulated"}))
             elif electric.kind == "ground":
                 raise Problems(
-                    [("pad", "is the ground, but electric_boundary is ground all round; make that insulated or far_field")]
+                    [("pad", "is the ground, but so is electric_boundary all round; make that insulated or far_field")]
                 )
         return self
 

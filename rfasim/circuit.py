@@ -6,11 +6,13 @@ Small algebra on the admittance matrix ``Y`` [S] of N ports, ``I = Y V`` with V 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from rfasim.errors import RunError
+from rfasim.generator import Connection
 
 Array = NDArray[np.complex128]
 
@@ -72,3 +74,14 @@ def check_admittance(Y: Array, currents: Array, time: float) -> None:
             f"the potential at {time:.2f} s is not passive: Re Y has the eigenvalue {lowest:.1e} S; "
             "lower solver.potential_tolerance"
         )
+
+
+def joined_terminals(connections: Sequence[Connection], terminals: tuple[str, ...]) -> tuple[tuple[str, ...], ...]:
+    """Terminals that play the same part in every connection, and never float, are one port: one solve for all."""
+    ports: dict[tuple[Any, ...], list[str]] = {}
+    for name in terminals:
+        parts = tuple(
+            "source" if name in c.source else "return" if name in c.returns else "float" for c in connections
+        )
+        ports.setdefault((name, *parts) if "float" in parts else parts, []).append(name)
+    return tuple(tuple(names) for names in ports.values())

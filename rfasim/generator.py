@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from functools import cached_property
 from typing import Literal
@@ -94,6 +94,24 @@ class Connection:
 
     source: tuple[str, ...]
     returns: tuple[str, ...]
+
+
+def mean_reading(readings: Sequence[tuple[float, Reading]]) -> Reading:
+    """What a generator shows that switches faster than it can be read: shares of time and readings -> their mean.
+
+    Power and impedance are means, voltage and current effective values.
+    """
+    if len(readings) == 1:
+        return readings[0][1]
+    total = sum(share for share, _ in readings)
+    return Reading(
+        time=readings[0][1].time,
+        voltage=math.sqrt(sum(share * r.voltage**2 for share, r in readings) / total),
+        current=math.sqrt(sum(share * r.current**2 for share, r in readings) / total),
+        power=sum(share * r.power for share, r in readings),
+        impedance=sum(share * r.impedance for share, r in readings) / total,
+        limited_by=next((r.limited_by for _, r in readings if r.limited_by), ""),
+    )
 
 
 # ------------------------------------------------------------------------------------------ what a generator holds
@@ -578,6 +596,34 @@ class Program:
     def _told(self, memory: Memory, to: str, reason: str) -> Memory:
         entry = (memory.time, self.phases[memory.phase].name, to, reason)
         return replace(memory, events=(*memory.events, entry))
+
+
+class CommandSearch:
+    """Finds the command that its own outcome asks for: a regulator answers within a step to what the step does.
+
+    Secant steps on ``wanted(used) - used``, which falls with ``used`` because more power makes it hotter, so that
+    it has one root; kept inside the bracket once there is one.
+    """
+
+    def __init__(self) -> None:
+        self.low, self.high = -math.inf, math.inf
+        self.last: tuple[float, float] | None = None
+
+    def next(self, used: float, wanted: float) -> float:
+        """The command to try after ``used`` has led to a state in which ``wanted`` is commanded [W]."""
+        off = wanted - used
+        if off > 0:
+            self.low = max(self.low, used)
+        else:
+            self.high = min(self.high, used)
+        step = 0.3 * off  # the answer may be many times stronger
+        if self.last is not None and self.last[1] != off:
+            step = off * (used - self.last[0]) / (self.last[1] - off)
+        self.last = used, off
+        out = max(used + step, 0.0)
+        if not self.low < out < self.high and math.isfinite(self.low) and math.isfinite(self.high):
+            out = 0.5 * (self.low + self.high)
+        return out
 
 
 def _with(values: tuple[float, ...], index: int, value: float) -> tuple[float, ...]:

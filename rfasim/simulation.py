@@ -3,15 +3,16 @@
     for frame in Simulation(case).frames(): ...
 
 A step goes: expected end temperature (extrapolated) -> admittivity -> potential and admittance -> what the generator's
-program commands -> operating point -> Joule heat -> one TR-BDF2 step of the bioheat equation -> damage -> ledger. Potential and heat couple
-through the extrapolation, whose error is second order in the step and is watched along with the step's own error.
+program commands -> operating point -> Joule heat -> one TR-BDF2 step of the bioheat equation -> damage -> ledger.
+Potential and heat couple through the extrapolation, whose error is second order in the step and is watched along with
+the step's own error; a step whose expectation missed is repeated with what it reached.
 """
 
 from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,15 +20,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 import rfasim
-from rfasim.circuit import check_admittance, port_voltages
+from rfasim.circuit import check_admittance, joined_terminals, port_voltages
 from rfasim.damage import MODELS, Arrhenius, Damage
 from rfasim.domain import Domain, build_domain
 from rfasim.electric import FarField, Potential
-from rfasim.errors import InputError, RunError
+from rfasim.errors import RunError
 from rfasim.frame import Frame
-from rfasim.generator import GROUND, Connection, Memory, Reading, operate
+from rfasim.generator import GROUND, CommandSearch, Memory, Reading, mean_reading, operate
 from rfasim.heat import Boiling, HeatState, HeatTerm, Joule, Metabolism, Perfusion, Storage, SurfaceExchange
 from rfasim.outcome import summarise
+from rfasim.sensors import Probes, Thermocouples
 from rfasim.solver import kernels, surface
 from rfasim.solver.level_set import volume_above
 from rfasim.solver.linear import NotConverged, System
@@ -119,7 +121,7 @@ class Simulation:
         self._prepare_heat()
         if self.boiling.enabled:
             self._shift_water()
-        self.probes = _Probes(case, d)
+        self.probes = Probes(case, d)
         self.state = self._start()
 
     # ------------------------------------------------------------------------------------------- preparation
@@ -160,7 +162,7 @@ class Simulation:
         )  # fmt: skip
         self.stage = stage
         self.metal_of_port = self._metal_nodes()
-        self.thermocouples = _thermocouples(case, d, self.tissue_nodes, stage)
+        self.thermocouples = Thermocouples(case, d, self.tissue_nodes, stage)
 
     def _metal_nodes(self) -> list[Array]:
         """Nodes inside metal, for showing its potential: those of a device belong to the port of its first contact."""
@@ -337,7 +339,7 @@ class Simulation:
     def drive(self, time: float, T0: Array, T: Array, dt: float, command: float | None = None) -> Moment:
         """As :meth:`moment`, with the unit fields as they are."""
         memory, program, Y = self.state.memory, self.program, self.potential.admittance
-        temperatures = self.read_thermocouples(T)
+        temperatures = self.thermocouples.read(T)
         readings: list[tuple[float, Reading]] = []
         rows: list[Array] = []
         for index, share in program.shares(memory):
@@ -372,10 +374,6 @@ class Simulation:
             sum(sources, zero),
         )
         return Moment(reading, shown, beyond, reactions, sources, flow)
-
-    def read_thermocouples(self, T: Array) -> tuple[float, ...]:
-        """What the devices' own sensors show [degC]."""
-        return tuple(float((weights * T[nodes]).sum()) for _, nodes, weights in self.thermocouples)
 
     # --------------------------------------------------------------------------------------------------- loop
 
@@ -416,7 +414,7 @@ class Simulation:
                 self._retreat(h, min(0.7, next_step(1.0, error)))
                 continue
             error = max(errors[0], missed)
-            reading = replace(end.reading, temperatures=self.read_thermocouples(T))
+            reading = replace(end.reading, temperatures=self.thermocouples.read(T))
             excess = self.program.excess(s.memory, reading)
             if excess >= 0 and h > EVENT_RESOLUTION:
                 # a little beyond where the straight line through the two ends crosses zero
@@ -460,7 +458,7 @@ class Simulation:
             error, off = self._mean(step.error, T) / tolerance, 0.0
             if search is not None and command is not None:
                 used = command
-                wanted = self._command(end, self.read_thermocouples(T))
+                wanted = self._command(end, self.thermocouples.read(T))
                 off = abs(wanted - used) / max(wanted, used, LEAST_COMMAND * self.program.limits.power)
                 off /= COMMAND_TOLERANCE
                 command = search.next(used, wanted)
@@ -678,7 +676,8 @@ class Simulation:
             enthalpy=np.array(saved["enthalpy"]), gone=np.array(saved["gone"]),
             most_lost=np.array(saved["most_lost"]), damage=Damage.from_state(damage), step=float(saved["step"]),
             memory=Memory.from_json(str(saved["generator"])),
-            past=past, energy=dict(zip(ACCOUNTS, (float(e) for e in saved["energy"]), strict=True)), steps=steps, rejected=rejected, newton=newton,
+            past=past, energy=dict(zip(ACCOUNTS, (float(e) for e in saved["energy"]), strict=True)), steps=steps,
+            rejected=rejected, newton=newton,
             vessel_heat=[float(e) for e in np.atleast_1d(saved["vessel_heat"])],
         )  # fmt: skip
         if self.state.memory.stage != self.stage:
@@ -733,12 +732,7 @@ class Simulation:
             energy={**s.energy, "imbalance": self.imbalance()},
             probes={
                 **self.probes(s.temperature),
-                **{
-                    name: value
-                    for (name, _, _), value in zip(
-                        self.thermocouples, self.read_thermocouples(s.temperature), strict=True
-                    )
-                },
+                **dict(zip(self.thermocouples.names, self.thermocouples.read(s.temperature), strict=True)),
             },
             output=output,
             rolled_off=s.memory.roll_offs > 0,
@@ -795,90 +789,6 @@ def summary_of(simulation: Simulation, history: Any, last: Frame, *, mesh_second
     return summary
 
 
-class CommandSearch:
-    """Finds the command that its own outcome asks for: a regulator answers within a step to what the step does.
-
-    Secant steps on ``wanted(used) - used``, which falls with ``used`` because more power makes it hotter, so that it has
-    one root; kept inside the bracket once there is one.
-    """
-
-    def __init__(self) -> None:
-        self.low, self.high = -math.inf, math.inf
-        self.last: tuple[float, float] | None = None
-
-    def next(self, used: float, wanted: float) -> float:
-        """The command to try after ``used`` has led to a state in which ``wanted`` is commanded [W]."""
-        off = wanted - used
-        if off > 0:
-            self.low = max(self.low, used)
-        else:
-            self.high = min(self.high, used)
-        step = 0.3 * off  # the answer may be many times stronger
-        if self.last is not None and self.last[1] != off:
-            step = off * (used - self.last[0]) / (self.last[1] - off)
-        self.last = used, off
-        out = max(used + step, 0.0)
-        if not self.low < out < self.high and math.isfinite(self.low) and math.isfinite(self.high):
-            out = 0.5 * (self.low + self.high)
-        return out
-
-
-def joined_terminals(connections: Sequence[Connection], terminals: tuple[str, ...]) -> tuple[tuple[str, ...], ...]:
-    """Terminals that play the same part in every connection, and never float, are one port: one solve for all."""
-    ports: dict[tuple[Any, ...], list[str]] = {}
-    for name in terminals:
-        parts = tuple(
-            "source" if name in c.source else "return" if name in c.returns else "float" for c in connections
-        )
-        # a return that goes to the ground as well is still not the boundary: it has its own current
-        ports.setdefault((name, *parts) if "float" in parts else parts, []).append(name)
-    return tuple(tuple(names) for names in ports.values())
-
-
-def mean_reading(readings: Sequence[tuple[float, Reading]]) -> Reading:
-    """What a generator shows that switches faster than it can be read: shares of time and readings -> their mean.
-
-    Power and impedance are means, voltage and current effective values.
-    """
-    if len(readings) == 1:
-        return readings[0][1]
-    total = sum(share for share, _ in readings)
-    return Reading(
-        time=readings[0][1].time,
-        voltage=float(np.sqrt(sum(share * r.voltage**2 for share, r in readings) / total)),
-        current=float(np.sqrt(sum(share * r.current**2 for share, r in readings) / total)),
-        power=sum(share * r.power for share, r in readings),
-        impedance=sum(share * r.impedance for share, r in readings) / total,
-        limited_by=next((r.limited_by for _, r in readings if r.limited_by), ""),
-    )
-
-
-def _thermocouples(case: Case, domain: Domain, tissue: Array, stage: int) -> tuple[tuple[str, Array, Array], ...]:
-    """Name, nodes and weights of each sensor on the devices.
-
-    A sensor in a device feels its metal: the mean over the device's surface within one width of it. One that is not in
-    the device feels the nearest node of tissue.
-    """
-    mesh = domain.mesh
-    out = []
-    for index, device in enumerate(case.electrodes):
-        names = [name for name in mesh.facets if name.startswith(f"electrodes[{index}].")]
-        facets = np.concatenate([np.zeros((0, mesh.dim), np.uint32), *(mesh.facets[name] for name in names)])
-        area = surface.nodal_area(mesh.points, facets)
-        on_surface = np.flatnonzero(area > 0)
-        for name, point in device.thermocouples_at(stage):
-            x = np.array([np.hypot(point[0], point[1]), point[2]]) if mesh.axisymmetric else np.asarray(point)
-            inside = device.shape().distance(np.atleast_2d(point))[0] <= 0.1 * device.smallest_feature
-            near = np.linalg.norm(mesh.points[on_surface] - x, axis=1) <= device.smallest_feature
-            if inside and near.any():
-                nodes = on_surface[near]
-            else:
-                nodes = tissue[[np.argmin(((mesh.points[tissue] - x) ** 2).sum(axis=1))]]
-            weights = area[nodes] if inside and near.any() else np.ones(1)
-            out.append((f"electrodes[{index}].{name}", nodes, weights / weights.sum()))
-    return tuple(out)
-
-
 def peak_memory_mb() -> float | None:
     """Largest resident memory of this process so far [MB]; None where the system does not tell."""
     try:
@@ -887,39 +797,3 @@ def peak_memory_mb() -> float | None:
         return None
     size = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return size / (2**20 if sys.platform == "darwin" else 2**10)
-
-
-class _Probes:
-    """Temperatures at stated points, by linear interpolation in the cell that holds each."""
-
-    def __init__(self, case: Case, domain: Domain) -> None:
-        self.names = [probe.name for probe in case.probes]
-        self.nodes = np.zeros((len(self.names), domain.mesh.dim + 1), np.int64)
-        self.weights = np.zeros(self.nodes.shape)
-        for k, probe in enumerate(case.probes):
-            x = np.array(probe.at, dtype=float)
-            if domain.mesh.axisymmetric:
-                x = np.array([np.hypot(x[0], x[1]), x[2]])
-            self.nodes[k], self.weights[k] = _locate(domain, x, f"probes[{k}].at")
-
-    def __call__(self, T: Array) -> dict[str, float]:
-        values = (self.weights * T[self.nodes]).sum(axis=1)
-        return {name: float(value) for name, value in zip(self.names, values, strict=True)}
-
-
-def _locate(domain: Domain, x: Array, path: str) -> tuple[Array, Array]:
-    """Vertices and barycentric weights of the cell that holds ``x``."""
-    points, cells = domain.space.points, domain.space.cells
-    corners = points[cells]
-    near = np.flatnonzero(np.all((corners.min(axis=1) <= x + 1e-9) & (corners.max(axis=1) >= x - 1e-9), axis=1))
-    if len(near):
-        p = corners[near]
-        rest = np.linalg.solve(np.swapaxes(p[:, 1:] - p[:, :1], 1, 2), (x - p[:, 0])[..., None])[..., 0]
-        weights = np.concatenate([1 - rest.sum(axis=1, keepdims=True), rest], axis=1)
-        best = int(np.argmax(weights.min(axis=1)))
-        # a point on the polygonal skin of a device may lie outside all cells by a sliver
-        if weights[best].min() > -0.2:
-            clipped = np.maximum(weights[best], 0.0)
-            return cells[near[best]].astype(np.int64), clipped / clipped.sum()
-    where = ", ".join(f"{1e3 * value:g}" for value in x)
-    raise InputError(path, f"({where}) mm lies in no cell of the mesh; move it into the tissue of the domain")
