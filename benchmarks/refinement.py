@@ -12,7 +12,6 @@ Exits with 1 when the zone of the first differs from it by more than 3 %.
 from __future__ import annotations
 
 import argparse
-import dataclasses
 import sys
 import time
 from pathlib import Path
@@ -24,7 +23,7 @@ import common
 from rfasim.case import Case, case_from_dict
 from rfasim.outcome import volume_ml, zone_measures
 from rfasim.simulation import Simulation
-from rfasim.yaml_io import read_yaml
+from rfasim.yaml_io import parse_yaml, read_text
 
 CASE = common.HERE.parent / "cases" / "devices" / "umbrella.yaml"
 ALLOWED = 3.0  # percent of the zone's volume
@@ -92,7 +91,7 @@ def main() -> None:
     parser.add_argument("--fineness", type=float, nargs="+", default=[1.0, 2.0])
     parser.add_argument("--out", type=Path, help="append the rows to this file, a line of JSON each")
     options = parser.parse_args()
-    data = read_yaml(options.case)
+    data = parse_yaml(read_text(options.case), str(options.case))
     if not options.ready:
         held = {"protocol": "constant_power", "power": options.power, "duration": options.duration}
         data = {**data, "generator": held}

@@ -323,6 +323,13 @@ LIBRARY: dict[str, Tissue] = {
         source=f"0.35 S/m at 470 kHz: resected human liver, Zurbuchen 2016; permittivity Gabriel; {_LAW}{_THERMAL}",
         dispersion="liver", conductivity=0.35, conductivity_law=_LINEAR, perfusion=0.0064,
     ),
+    "liver_ex_vivo": Tissue(
+        source="excised liver, each law as measured: 0.35 S/m at 470 kHz, Zurbuchen 2016; k(T) Guntur 2013; "
+        f"c(T) Haemmerich 2006; permittivity Gabriel; {_LAW}{_THERMAL}not perfused",
+        dispersion="liver", conductivity=0.35, conductivity_law=_LINEAR,
+        thermal_conductivity_law=Guntur2013(kind="guntur_2013"),
+        heat_capacity_law=Haemmerich2006(kind="haemmerich_2006"),
+    ),
     "liver_comsol": Tissue(
         source="COMSOL gallery class after Tungjitkusolmun 2002: 0.333 S/m, 0.512 W/(m K), 1060, 3600 (unverified)",
         conductivity=0.333, relative_permittivity=0.0, thermal_conductivity=0.512, density=1060.0,
