@@ -34,15 +34,15 @@ COLUMNS = {
 COMPARED = ("impedance_ohm", "zone_ml", "long_mm", "short_mm", "over_60_ml", "roll_off_s")
 
 
-def refined(data: dict[str, Any], fineness: float) -> Case:
-    """The case with every edge of its mesh ``fineness`` times as short."""
+def refined(data: dict[str, Any], fineness: float, where: str) -> Case:
+    """The case with the edges of its mesh ``fineness`` times as short: at the contacts, away from them, or all."""
     case = case_from_dict(data)
     options = case.mesh
     size, rim = options.sizes_at(case.electrodes[0])
+    near, far = fineness if where != "zone" else 1.0, fineness if where != "contacts" else 1.0
     mesh: dict[str, Any] = {
-        "size": size / fineness, "rim_size": rim / fineness, "grow": options.grow / fineness,
-        "zone_size": options.zone_size / fineness, "zone_reach": options.zone_reach,
-        "max_size": options.max_size / fineness,
+        "size": size / near, "rim_size": rim / near, "grow": options.grow / far, "max_size": options.max_size / far,
+        "zone_size": options.zone_size / far, "zone_reach": options.zone_reach,
     }  # fmt: skip
     return case_from_dict({**data, "mesh": mesh})
 
@@ -58,12 +58,14 @@ def run(case: Case, limit: float) -> dict[str, Any]:
         hottest = max(hottest, frame.max_temperature)
         if frame.output:
             common.say(
-                f"  {frame.time:7.1f} s {abs(frame.impedance):7.2f} ohm {frame.power:6.1f} W {frame.max_temperature:6.1f} "
-                f"degC {1e6 * frame.zone_volume:7.3f} ml, {time.perf_counter() - clock:.0f} s"
+                f"  {frame.time:7.1f} s {abs(frame.impedance):7.2f} ohm {frame.power:6.1f} W "
+                f"{frame.max_temperature:6.1f} degC {1e6 * frame.zone_volume:7.3f} ml, "
+                f"{time.perf_counter() - clock:.0f} s"
             )
         if frame.time >= limit:
             break
-    assert first is not None and last is not None
+    assert first is not None
+    assert last is not None
     device = case.electrodes[0]
     zone = zone_measures(
         simulation.mesh, simulation.state.damage.measure(case.zone.criterion), device.tip_point, device.axis
@@ -89,6 +91,9 @@ def main() -> None:
     parser.add_argument("--duration", type=float, default=180.0, help="s, for which it is held")
     parser.add_argument("--until", type=float, default=float("inf"), help="s, where runs are cut off")
     parser.add_argument("--fineness", type=float, nargs="+", default=[1.0, 2.0])
+    parser.add_argument(
+        "--where", choices=("all", "contacts", "zone"), default="all", help="what of the mesh becomes finer"
+    )
     parser.add_argument("--out", type=Path, help="append the rows to this file, a line of JSON each")
     options = parser.parse_args()
     data = parse_yaml(read_text(options.case), str(options.case))
@@ -97,13 +102,13 @@ def main() -> None:
         data = {**data, "generator": held}
     rows = []
     for fineness in options.fineness:
-        case = refined(data, fineness)
+        case = refined(data, fineness, options.where)
         common.say(f"{case.name}, fineness {fineness:g}")
-        rows.append({"case": case.name, "ready": options.ready, "fineness": fineness, **run(case, options.until)})
+        row = {"case": case.name, "ready": options.ready, "where": options.where, "fineness": fineness}
+        rows.append(row | run(case, options.until))
         common.emit(rows[-1], options.out)
     print(common.table(rows, COLUMNS))
     fine = rows[-1]
-    off = {}
     for row in rows[:-1]:
         off = {key: 100 * (row[key] / fine[key] - 1) for key in COMPARED if row[key] and fine[key]}
         changes = ", ".join(f"{key} {value:+.2f} %" for key, value in off.items())

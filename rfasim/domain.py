@@ -28,6 +28,11 @@ if TYPE_CHECKING:
 
 # The insulated part of a device carries no current: edges of this share of its diameter keep it round enough.
 REST_SIZE = 0.6
+# Thin parts that came out broken are meshed again with edges so many times finer.
+FINER = (1.0, 0.8, 0.64, 0.5)
+# A cell of tissue whose middle is nearer to the middle of a part than this share of its radius runs through the part;
+# parts are broken when that happens along more than such a share of their length (a pinch changes nothing).
+CROSSED, BROKEN = 0.45, 0.01
 # A contact without an extent is the whole surface of its device.
 EVERYWHERE = geometry.HalfSpace((0.0, 0.0, 1e3), (0.0, 0.0, 1.0))
 
@@ -193,26 +198,59 @@ def _mesh_of(case: Case, base: Path | None) -> Mesh:
         shape = case.tumour.geometry()
         size = max(options.size or DEFAULT_SIZE, shape_size(shape) / 15)
         surfaces.append(Surface("tumour", shape, size, inside="tumour", rest="surface"))
-    for index, device in enumerate(case.electrodes):
-        name = f"electrodes[{index}]"
-        size, rim_size = options.sizes_at(device)
-        patches = tuple(
-            Patch(contact.name, contact.extent or EVERYWHERE, rim_size if contact.rim else None)
-            for contact in device.contacts()
+    for finer in FINER:
+        electrodes = [_electrode_surface(case, index, finer) for index in range(len(case.electrodes))]
+        mesh = build_mesh(
+            domain_shape(case),
+            [*surfaces, *electrodes],
+            grow=options.grow,
+            max_size=options.max_size,
+            extra_size=_extra_sizes(case, base),
+            axisymmetric=case.domain.axisymmetric,
         )
-        inside = f"{name}.metal" if device.thermal.kind == "metal" else None
-        rest = max(size, REST_SIZE * device.insulated_width)
-        surfaces.append(
-            Surface(name, device.shape(), size, inside=inside, patches=patches, rest_size=rest)
+        broken = _broken_parts(case, mesh)
+        if broken is None or options.size is not None:
+            break
+    if broken is not None:
+        index, where = broken
+        raise InputError(
+            "mesh.size",
+            f"is too coarse for the thin parts of electrodes[{index}]: they are not whole near "
+            f"({', '.join(f'{1e3 * x:.1f}' for x in where)}) mm; give a smaller one",
         )
-    return build_mesh(
-        domain_shape(case),
-        surfaces,
-        grow=options.grow,
-        max_size=options.max_size,
-        extra_size=_extra_sizes(case, base),
-        axisymmetric=case.domain.axisymmetric,
+    return mesh
+
+
+def _electrode_surface(case: Case, index: int, finer: float) -> Surface:
+    """The surface of a device as the mesher takes it; thin parts with edges ``finer`` times those they ask for."""
+    device, name = case.electrodes[index], f"electrodes[{index}]"
+    size, rim_size = case.mesh.sizes_at(device)
+    if device.mesh_size is not None and case.mesh.size is None:
+        size, rim_size = finer * size, finer * rim_size
+    patches = tuple(
+        Patch(contact.name, contact.extent or EVERYWHERE, rim_size if contact.rim else None)
+        for contact in device.contacts()
     )
+    inside = f"{name}.metal" if device.thermal.kind == "metal" else None
+    rest = max(size, REST_SIZE * device.insulated_width)
+    return Surface(name, device.shape(), size, inside=inside, patches=patches, rest_size=rest)
+
+
+def _broken_parts(case: Case, mesh: Mesh) -> tuple[int, Array] | None:
+    """First device of thin parts that tissue runs through, and where: a cell whose middle is near a part's own."""
+    from scipy.spatial import cKDTree
+
+    thin = [k for k, d in enumerate(case.electrodes) if d.mesh_size is not None]
+    for index in thin if not case.domain.axisymmetric else []:
+        centres, radii = case.electrodes[index].filling()
+        own = f"electrodes[{index}].metal"
+        tissue = np.array([name != own for name in mesh.region_names])[mesh.regions]
+        middles = mesh.points[mesh.cells[tissue]].mean(axis=1)
+        near = cKDTree(middles).query(centres, distance_upper_bound=float(radii.max()))[0]
+        crossed = (near < CROSSED * radii) & (case.domain.depth(centres, case.domain_centre) > 0)
+        if crossed.mean() > BROKEN:
+            return index, centres[np.argmax(crossed)]
+    return None
 
 
 def shape_size(shape: geometry.Shape) -> float:

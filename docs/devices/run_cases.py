@@ -3,15 +3,18 @@
 python docs/devices/run_cases.py                  # all of them, some minutes
 python docs/devices/run_cases.py umbrella needle  # these; the table keeps the rows of the others
 
-Each case is run with two threads as ``rfasim run`` runs it, pictures included. The numbers lie in pictures/numbers.json,
-from which README.md is made.
+Each case is run with two threads as ``rfasim run`` runs it, pictures included. The numbers lie in
+pictures/numbers.json, from which README.md is made.
 """
+
+# ruff: noqa: E501  (lines of tables)
 
 from __future__ import annotations
 
 import argparse
 import io
 import json
+import os
 import platform
 import subprocess
 import sys
@@ -35,10 +38,11 @@ PAGES = {
 HEAD = """# Devices
 
 One page a device, and one case ready to run for each in `cases/devices/`. What those cases give, with the properties of
-liver that rfasim takes when a case says nothing, and how long they take: mesh, run and pictures, warm, two threads on
-{cpu} with two cores. The table and the pictures are made by `python docs/devices/run_cases.py`.
+liver that rfasim takes when a case says nothing, and how long they take, start-up, mesh and pictures included, warm, with
+two threads on {cpu} with two cores that other work shared: CPU time is what counts, clock time stands beside it. The
+table and the pictures are made by `python docs/devices/run_cases.py`.
 
-| case | page | simulated | nodes | steps | run | impedance, start and end | power, mean and peak | hottest | zone | long x short axis | ended by |
+| case | page | simulated | nodes | steps | CPU, clock | impedance, start and end | power, mean and peak | hottest | zone | long x short axis | ended by |
 |---|---|---|---|---|---|---|---|---|---|---|---|
 """
 FOOT = """
@@ -48,16 +52,20 @@ cross-section.
 """
 
 
-def run(name: str, out: Path) -> dict[str, Any]:
-    """Run a case into ``out``; the numbers of its row."""
+def run(name: str, out: Path) -> dict[str, float]:
+    """Run a case into ``out``; clock and CPU time [s], start-up and pictures included."""
     command = [sys.executable, "-m", "rfasim", "run", f"cases/devices/{name}.yaml", "--out", str(out)]
-    start = time.perf_counter()
+    start, before = time.perf_counter(), cpu_seconds()
     subprocess.run([*command, "--overwrite", "--quiet", "--threads", "2"], cwd=ROOT, check=True, stdout=sys.stderr)
-    seconds = time.perf_counter() - start
+    return {"seconds": round(time.perf_counter() - start, 1), "cpu_s": round(cpu_seconds() - before, 1)}
+
+
+def numbers_of(out: Path) -> dict[str, Any]:
+    """The numbers of a result that stand in the table."""
     summary = json.loads((out / "summary.json").read_text(encoding="utf-8"))
     electrical, zone = summary["electrical"], summary["zone"]
     return {
-        "seconds": round(seconds, 1), "loop_seconds": round(summary["run"]["wall_s"], 1),
+        "run_s": round(summary["run"]["wall_s"], 1),
         "simulated_s": round(summary["run"]["simulated_s"], 1), "nodes": summary["mesh"]["nodes"],
         "steps": summary["run"]["steps"], "initial_ohm": round(electrical["initial_impedance_ohm"], 1),
         "final_ohm": round(electrical["final_impedance_ohm"], 1), "mean_w": round(electrical["mean_power_w"], 1),
@@ -69,22 +77,30 @@ def run(name: str, out: Path) -> dict[str, Any]:
     }  # fmt: skip
 
 
+def cpu_seconds() -> float:
+    """CPU time [s] of the programs run so far: what a run costs whatever else the machine does."""
+    times = os.times()
+    return times.children_user + times.children_system
+
+
 def composite(out: Path) -> bytes:
     """Section and history side by side, small enough for a repository."""
     from PIL import Image
 
     parts = [Image.open(out / name).convert("RGB") for name in ("section.png", "history.png")]
     height = max(part.height for part in parts)
-    parts = [part.resize((round(part.width * height / part.height), height), Image.Resampling.LANCZOS) for part in parts]
+    parts = [
+        part.resize((round(part.width * height / part.height), height), Image.Resampling.LANCZOS) for part in parts
+    ]
     whole = Image.new("RGB", (sum(part.width for part in parts), height), "white")
     left = 0
     for part in parts:
         whole.paste(part, (left, 0))
         left += part.width
-    for width, colours in ((WIDTH, 128), (WIDTH, 64), (800, 64), (800, 32)):
+    for width, colours in ((WIDTH, 256), (WIDTH, 128), (800, 64), (800, 32)):
         small = whole.resize((width, round(whole.height * width / whole.width)), Image.Resampling.LANCZOS)
         buffer = io.BytesIO()
-        small.quantize(colours, dither=Image.Dither.NONE).save(buffer, "png", optimize=True)
+        small.quantize(colours, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE).save(buffer, "png", optimize=True)
         if buffer.tell() <= LARGEST:
             break
     return buffer.getvalue()
@@ -97,17 +113,42 @@ def table(numbers: dict[str, dict[str, Any]]) -> str:
         page, nodes = PAGES[name], f"{row['nodes']:,}".replace(",", " ")
         lines.append(
             f"| `{name}` | [{page.replace('_', ' ')}]({page}.md) | {row['simulated_s']:.0f} s | {nodes} | "
-            f"{row['steps']} | {row['seconds']:.0f} s | {row['initial_ohm']:.0f}, {row['final_ohm']:.0f} ohm | "
+            f"{row['steps']} | {times(row)} | {row['initial_ohm']:.0f}, {row['final_ohm']:.0f} ohm | "
             f"{row['mean_w']:.0f}, {row['peak_w']:.0f} W | {row['hottest_c']:.0f} degC | {row['zone_ml']:.1f} ml | "
             f"{row['long_mm']:.0f} x {row['short_mm']:.0f} mm | {ended(row)} |"
         )
     return "\n".join(lines) + "\n"
 
 
+def times(row: dict[str, Any]) -> str:
+    """CPU and clock time; a run that was not timed as a whole has the clock time of mesh and loop."""
+    return f"{row['cpu_s']:.0f}, {row['seconds']:.0f} s" if "cpu_s" in row else f"-, {row['run_s']:.0f} s"
+
+
 def ended(row: dict[str, Any]) -> str:
     """How a run came to its end, in words."""
     offs = "" if not row["roll_offs"] else f", {row['roll_offs']} roll-off{'s' if row['roll_offs'] > 1 else ''}"
     return f"{row['stopped_by']}{offs}"
+
+
+def write_result(name: str, row: dict[str, Any]) -> None:
+    """The result of a case and its picture, in the part of the device's page that is marked for it."""
+    page = FOLDER / f"{PAGES[name]}.md"
+    text = page.read_text(encoding="utf-8")
+    begin, end = f"<!-- result of {name} -->\n", f"<!-- end of {name} -->\n"
+    if begin not in text:
+        if "\n## Ready case" not in text:
+            text += "\n## Ready case\n"
+        text += f"\n{begin}{end}"
+    before, _, rest = text.partition(begin)
+    after = rest.partition(end)[2]
+    said = (
+        f"`cases/devices/{name}.yaml`, {row['simulated_s']:.0f} s simulated, ended by {ended(row)}: a zone of "
+        f"{row['zone_ml']:.1f} ml, {row['long_mm']:.0f} mm along the device and {row['short_mm']:.0f} mm across, at "
+        f"{row['mean_w']:.0f} W in the mean; the impedance goes from {row['initial_ohm']:.0f} to {row['final_ohm']:.0f} ohm. "
+        f"More numbers: [all ready cases](README.md).\n\n![Section and readings of {name}](pictures/{name}.png)\n"
+    )
+    page.write_text(before + begin + "\n" + said + "\n" + end + after, encoding="utf-8")
 
 
 def processor() -> str:
@@ -123,6 +164,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("names", nargs="*", help="cases; all when not stated")
     parser.add_argument("--out", type=Path, default=ROOT / "runs" / "devices", help="folder for the results")
+    parser.add_argument("--collect", action="store_true", help="run nothing, take the results that are there")
     options = parser.parse_args()
     known = sorted(path.stem for path in CASES.glob("*.yaml"))
     for name in options.names:
@@ -131,9 +173,15 @@ def main() -> None:
     PICTURES.mkdir(exist_ok=True)
     numbers = json.loads(NUMBERS.read_text(encoding="utf-8")) if NUMBERS.exists() else {}
     for name in options.names or known:
-        numbers[name] = run(name, options.out / name)
+        out = options.out / name
+        if not options.collect:
+            numbers[name] = {**numbers.get(name, {}), **run(name, out)}
+        elif not (out / "summary.json").exists():
+            continue
+        numbers[name] = {**numbers.get(name, {}), **numbers_of(out)}
         print(name, numbers[name], flush=True)
-        (PICTURES / f"{name}.png").write_bytes(composite(options.out / name))
+        (PICTURES / f"{name}.png").write_bytes(composite(out))
+        write_result(name, numbers[name])
         numbers = {key: numbers[key] for key in known if key in numbers}
         NUMBERS.write_text(json.dumps(numbers, indent=1) + "\n", encoding="utf-8")
         text = HEAD.format(cpu=processor()) + table(numbers) + FOOT

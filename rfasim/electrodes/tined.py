@@ -12,7 +12,7 @@ from rfasim.electrodes.device import Array, Turned, line_filling
 from rfasim.geometry import Cylinder, Shape, Tines, Union
 from rfasim.quantities import Length, Problems, text
 
-RESOLVED = 0.6  # of a tine's diameter: the coarsest edge length with which no part of it is lost
+RESOLVED = 0.5  # of a tine's diameter: the coarsest edge length with which no part of it is lost
 
 
 class Tined(Turned):
@@ -134,7 +134,7 @@ class Tined(Turned):
 
     @property
     def mesh_size(self) -> float:
-        """0.6 of a tine's diameter, which gives the resistance to 1.5 % (see docs/devices/umbrella.md)."""
+        """Half a tine's diameter, which gives the resistance to 1 % (see docs/devices/umbrella.md)."""
         return RESOLVED * self.tine_diameter
 
     @property
