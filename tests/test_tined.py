@@ -13,7 +13,7 @@ import pytest
 from pydantic import ValidationError
 
 from rfasim.complaints import complaints
-from rfasim.domain import Domain, build_domain
+from rfasim.domain import Domain, _broken_parts, build_domain
 from rfasim.electric import Potential
 from rfasim.electrodes.christmas_tree import ChristmasTree
 from rfasim.electrodes.custom import Custom
@@ -370,21 +370,28 @@ def test_a_pose_that_fails_is_a_row_that_says_so() -> None:
 
 
 def test_no_part_of_a_tine_is_lost_at_the_mesh_size_the_device_asks_for() -> None:
-    from scipy.sparse import coo_array
-    from scipy.sparse.csgraph import connected_components
+    from scipy.spatial import cKDTree
 
     device = umbrella(**SMALL, array_diameter=0.02)
     mesh = domain_of({"device": "umbrella", **SMALL, "array_diameter": 0.02}).mesh
-    facets = mesh.facets["electrodes[0].contact"].astype(np.int64)
-    nodes, local = np.unique(facets, return_inverse=True)
-    local = local.reshape(facets.shape)
-    links = (np.ones(2 * len(local)), (np.tile(local[:, 0], 2), local[:, 1:].T.ravel()))
-    pieces, _ = connected_components(coo_array(links, shape=(len(nodes), len(nodes))), directed=False)
-    assert pieces == device.tines
+    centres, radii = device.filling()
+    thin = radii <= device.tine_diameter / 2
+    near = cKDTree(mesh.points[mesh.cells].mean(axis=1)).query(centres[thin])[0]
+    assert (near > 0.45 * radii[thin]).mean() > 0.998  # no tissue where the tines' middle lines are
     length = device.tine_length - device.tine_diameter  # the contact starts half a diameter ahead of the cannula
     area = device.tines * math.pi * device.tine_diameter * (length + device.tine_diameter / 2)
     # a round tine is a prism of few sides here, which has more surface for its width
     assert mesh.facet_areas("electrodes[0].contact").sum() == pytest.approx(area, rel=0.1)
+
+
+def test_parts_that_tissue_runs_through_are_found() -> None:
+    case = placements.posed({"device": "umbrella", **SMALL, "array_diameter": 0.02}, np.zeros(3),
+                            np.array([0.3, 0.5, -1.0]), 20.0, None)  # fmt: skip
+    domain = build_domain(case)
+    assert _broken_parts(case, domain.mesh) is None
+    bent = case.electrodes[0].model_copy(update={"turn_degrees": 30.0})
+    found = _broken_parts(case.model_copy(update={"electrodes": (bent,)}), domain.mesh)
+    assert found is not None and found[0] == 0
 
 
 def test_each_stage_lowers_the_resistance_and_matches_a_device_that_ends_there() -> None:

@@ -77,6 +77,12 @@ def numbers_of(out: Path) -> dict[str, Any]:
     }  # fmt: skip
 
 
+def finished(out: Path) -> bool:
+    """Whether a complete result lies in ``out``."""
+    summary = out / "summary.json"
+    return summary.exists() and json.loads(summary.read_text(encoding="utf-8"))["status"] == "complete"
+
+
 def cpu_seconds() -> float:
     """CPU time [s] of the programs run so far: what a run costs whatever else the machine does."""
     times = os.times()
@@ -128,7 +134,7 @@ def times(row: dict[str, Any]) -> str:
 def ended(row: dict[str, Any]) -> str:
     """How a run came to its end, in words."""
     offs = "" if not row["roll_offs"] else f", {row['roll_offs']} roll-off{'s' if row['roll_offs'] > 1 else ''}"
-    return f"{row['stopped_by']}{offs}"
+    return f"{row['stopped_by']}{offs}".replace("_", "-")
 
 
 def write_result(name: str, row: dict[str, Any]) -> None:
@@ -176,7 +182,7 @@ def main() -> None:
         out = options.out / name
         if not options.collect:
             numbers[name] = {**numbers.get(name, {}), **run(name, out)}
-        elif not (out / "summary.json").exists():
+        elif not finished(out):
             continue
         numbers[name] = {**numbers.get(name, {}), **numbers_of(out)}
         print(name, numbers[name], flush=True)
