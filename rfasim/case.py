@@ -501,14 +501,14 @@ def load_case(path: str | Path, overrides: Iterable[tuple[str, str]] = ()) -> Ca
     if not isinstance(data, dict):
         raise InputError(str(path), "is no case file: it has to hold lines such as 'frequency: 480 kHz'")
     for place, value in overrides:
-        _override(data, place, parse_yaml(value, place))
+        override(data, place, parse_yaml(value, place))
     return case_from_dict(data, from_file=True)
 
 
 _STEP = re.compile(r"\.?([^.\[\]\s]+)|\[(\d+)\]")
 
 
-def _override(data: dict[str, Any], place: str, value: Any) -> None:
+def override(data: dict[str, Any], place: str, value: Any) -> None:
     """Set the value at ``place`` ("electrodes[0].tip") in plain data; missing groups on the way are made."""
     steps: list[str | int] = []
     position = 0

@@ -658,7 +658,8 @@ class Simulation:
             out[f"source_{k}"] = source
             if reaction is not None:
                 out[f"reaction_{k}"] = reaction
-        return out
+        # damage and fields go on in place
+        return {name: value.copy() if isinstance(value, np.ndarray) else value for name, value in out.items()}
 
     def load_state(self, saved: dict[str, Any]) -> None:
         """Go on from what :meth:`save_state` gave, on the same case and mesh."""

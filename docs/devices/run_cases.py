@@ -89,11 +89,11 @@ def cpu_seconds() -> float:
     return times.children_user + times.children_system
 
 
-def composite(out: Path) -> bytes:
-    """Section and history side by side, small enough for a repository."""
+def composite(pictures: list[Path]) -> bytes:
+    """Pictures side by side, small enough for a repository: few colours, those of the lines among them."""
     from PIL import Image
 
-    parts = [Image.open(out / name).convert("RGB") for name in ("section.png", "history.png")]
+    parts = [Image.open(picture).convert("RGB") for picture in pictures]
     height = max(part.height for part in parts)
     parts = [
         part.resize((round(part.width * height / part.height), height), Image.Resampling.LANCZOS) for part in parts
@@ -103,10 +103,14 @@ def composite(out: Path) -> bytes:
     for part in parts:
         whole.paste(part, (left, 0))
         left += part.width
-    for width, colours in ((WIDTH, 256), (WIDTH, 128), (800, 64), (800, 32)):
+    rare = whole.quantize(48, Image.Quantize.MAXCOVERAGE).getpalette()
+    for width in (WIDTH, 800, 600):
         small = whole.resize((width, round(whole.height * width / whole.width)), Image.Resampling.LANCZOS)
+        frequent = small.quantize(200, Image.Quantize.MEDIANCUT).getpalette()
+        palette = Image.new("P", (1, 1))
+        palette.putpalette([*(frequent or [])[:600], *(rare or [])[:144]])
         buffer = io.BytesIO()
-        small.quantize(colours, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE).save(buffer, "png", optimize=True)
+        small.quantize(palette=palette, dither=Image.Dither.NONE).save(buffer, "png", optimize=True)
         if buffer.tell() <= LARGEST:
             break
     return buffer.getvalue()
@@ -186,7 +190,7 @@ def main() -> None:
             continue
         numbers[name] = {**numbers.get(name, {}), **numbers_of(out)}
         print(name, numbers[name], flush=True)
-        (PICTURES / f"{name}.png").write_bytes(composite(out))
+        (PICTURES / f"{name}.png").write_bytes(composite([out / "section.png", out / "history.png"]))
         write_result(name, numbers[name])
         numbers = {key: numbers[key] for key in known if key in numbers}
         NUMBERS.write_text(json.dumps(numbers, indent=1) + "\n", encoding="utf-8")

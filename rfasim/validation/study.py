@@ -15,8 +15,7 @@ from typing import Annotated, Any, Self
 
 from pydantic import Field, ValidationError, model_validator
 
-from rfasim.case import Case, case_from_dict
-from rfasim.case import _override as override
+from rfasim.case import Case, case_from_dict, override
 from rfasim.complaints import complaints, input_error, near
 from rfasim.errors import InputError
 from rfasim.quantities import Fraction, Number, Problems, Record
