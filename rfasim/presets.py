@@ -51,14 +51,15 @@ PROTOCOLS: dict[str, Preset] = {
         "Medtronic Cool-tip: impedance-controlled pulses",
         {
             "protocol": "pulsed", "power": "200 W", "roll_off": {"rise": "20 ohm"}, "rest": "15 s",
-            "rest_power": "10 W", "blanking": "2 s", "duration": "12 min", "max_power": "200 W", "max_current": "2 A",
+            "rest_power": "0 W", "blanking": "2 s", "duration": "12 min", "max_power": "200 W", "max_current": "2 A",
         },
         {
-            "power": _JI, "roll_off.rise": _JI, "rest": _JI, "rest_power": _JI, "blanking": "assumed",
+            "power": _JI, "roll_off.rise": _JI, "rest": _JI,
+            "rest_power": "off between pulses, or 10 W (Ji 2011), which keeps a dried ring dry in the model", "blanking": "assumed",
             "duration": "Ji, Acad Radiol 2011: 12 min", "max_power": "Ji 2011; Korean J Radiol 2004 (PMC2698170)",
             "max_current": "Lobo 2004: 2000 mA",
         },
-        "Others name +10 to +20 ohm, or +30 ohm, and 0 W between pulses.",
+        "Others name +10 to +20 ohm, or +30 ohm.",
     ),
     "leveen_rf3000": Preset(
         "Boston Scientific LeVeen with RF 3000: ramp to roll-off, twice",

@@ -270,6 +270,32 @@ def test_command_prints_and_writes_all_cells(tmp_path, capsys):
     assert (tmp_path / "pages/made_up.png").read_bytes().startswith(b"\x89PNG")
 
 
+def test_two_processes_give_the_numbers_of_one(tmp_path):
+    study = read_study(written(tmp_path, a_study()))
+    seen: list[str] = []
+    alone = validate.run_study(study)
+    shared = validate.run_study(study, processes=2, watch=lambda number, count, cell: seen.append(cell.name))
+    assert seen == ["300 mA", "400 mA", "500 mA"]
+    for one, two in zip(alone.outcomes, shared.outcomes, strict=True):
+        assert one.comparisons == two.comparisons
+        assert one.summary is not None
+        assert two.summary is not None
+        assert all(one.summary[key] == two.summary[key] for key in ("electrical", "zone", "energy", "thermal"))
+
+
+def test_what_only_the_mesh_can_refuse_passes_between_processes(tmp_path):
+    outside = with_cell(set={"electrodes[0].tip": ["0 mm", "0 mm", "-1 m"]})
+    study = read_study(written(tmp_path, outside))
+    with pytest.raises(InputError, match=r"cell '300 mA': .*electrodes\[0\]"):
+        validate.run_study(study, processes=2)
+
+
+@pytest.mark.parametrize(("count", "cores", "processes"), [(3, 16.0, 1), (9, 2.0, 2), (9, 0.5, 1), (20, 64.0, 8)])
+def test_few_cells_start_no_process_and_many_use_the_cores_there_are(monkeypatch, count, cores, processes):
+    monkeypatch.setattr("rfasim.doctor.usable_cores", lambda: cores)
+    assert validate.processes_for(count) == processes
+
+
 def test_the_study_in_the_documents_runs(tmp_path, capsys):
     page = (Path(__file__).parent.parent / "docs/validation.md").read_text(encoding="utf-8")
     (block,) = re.findall(r"^```yaml\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
