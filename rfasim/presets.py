@@ -55,7 +55,8 @@ PROTOCOLS: dict[str, Preset] = {
         },
         {
             "power": _JI, "roll_off.rise": _JI, "rest": _JI,
-            "rest_power": "off between pulses, or 10 W (Ji 2011), which keeps a dried ring dry in the model", "blanking": "assumed",
+            "rest_power": "off between pulses, or 10 W (Ji 2011), which keeps a dried ring dry in the model",
+            "blanking": "assumed",
             "duration": "Ji, Acad Radiol 2011: 12 min", "max_power": "Ji 2011; Korean J Radiol 2004 (PMC2698170)",
             "max_current": "Lobo 2004: 2000 mA",
         },

@@ -258,7 +258,7 @@ def test_go_smarts_algorithm_holds_half_power_for_300_s_and_then_ramps_anew():
 def test_cooltip_pulses_until_20_ohm_over_the_lowest_and_rests_15_s_at_10_w():
     # a cooled contact: dries in seconds at 100 W, wets again while it rests
     lump = Lump(boils=60.0, conductance=1.0)
-    trace = run(preset("cooltip_pulsed", power="100 W"), lump)
+    trace = run(preset("cooltip_pulsed", power="100 W", rest_power="10 W"), lump)
     rests = trace.stays("rest")
     assert len(rests) >= 10
     assert all(end - began == pytest.approx(15.0, abs=1e-6) for began, end in rests[:-1])

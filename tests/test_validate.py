@@ -283,10 +283,9 @@ def test_two_processes_give_the_numbers_of_one(tmp_path):
         assert all(one.summary[key] == two.summary[key] for key in ("electrical", "zone", "energy", "thermal"))
 
 
-def test_what_only_the_mesh_can_refuse_passes_between_processes(tmp_path):
-    outside = with_cell(set={"electrodes[0].tip": ["0 mm", "0 mm", "-1 m"]})
-    study = read_study(written(tmp_path, outside))
-    with pytest.raises(InputError, match=r"cell '300 mA': .*electrodes\[0\]"):
+def test_a_refusal_passes_between_processes(tmp_path):
+    study = read_study(written(tmp_path, with_cell(set={"mesh": {"file": "absent.msh"}})))
+    with pytest.raises(InputError, match="cell '300 mA': .*absent.msh"):
         validate.run_study(study, processes=2)
 
 
