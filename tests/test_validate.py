@@ -285,7 +285,7 @@ def test_two_processes_give_the_numbers_of_one(tmp_path):
 
 def test_a_refusal_passes_between_processes(tmp_path):
     study = read_study(written(tmp_path, with_cell(set={"mesh": {"file": "absent.msh"}})))
-    with pytest.raises(InputError, match="cell '300 mA': .*absent.msh"):
+    with pytest.raises(InputError, match=r"cell '300 mA': .*absent\.msh"):
         validate.run_study(study, processes=2)
 
 
