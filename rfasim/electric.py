@@ -95,10 +95,15 @@ class Potential:
             self._past.pop()
         elif time is not None:
             self._extrapolate(time)
-        # the kernels release the interpreter's lock; each port has a field of its own, so the bits do not depend on who
-        # solves it
-        with ThreadPoolExecutor(max(1, min(self.threads, len(self.ports)))) as pool:
-            list(pool.map(lambda field: self.system.solve(None, field, self.tolerance), self.fields))
+        workers = min(self.threads, len(self.ports))
+        if workers > 1:
+            # the kernels release the interpreter's lock; each port has a field of its own, so the bits do not depend on
+            # who solves it
+            with ThreadPoolExecutor(workers) as pool:
+                list(pool.map(lambda field: self.system.solve(None, field, self.tolerance), self.fields))
+        else:
+            for field in self.fields:
+                self.system.solve(None, field, self.tolerance)
         self._solved = self.conductance.copy()
         if time is not None:
             self._past = [*self._past, (time, self.fields.copy())][-2:]

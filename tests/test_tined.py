@@ -391,7 +391,8 @@ def test_parts_that_tissue_runs_through_are_found() -> None:
     assert _broken_parts(case, domain.mesh) is None
     bent = case.electrodes[0].model_copy(update={"turn_degrees": 30.0})
     found = _broken_parts(case.model_copy(update={"electrodes": (bent,)}), domain.mesh)
-    assert found is not None and found[0] == 0
+    assert found is not None
+    assert found[0] == 0
 
 
 def test_each_stage_lowers_the_resistance_and_matches_a_device_that_ends_there() -> None:
