@@ -324,8 +324,8 @@ LIBRARY: dict[str, Tissue] = {
         dispersion="liver", conductivity=0.35, conductivity_law=_LINEAR, perfusion=0.0064,
     ),
     "liver_ex_vivo": Tissue(
-        source="excised liver, as measured: 0.35 S/m at 470 kHz, Zurbuchen 2016; k(T) Guntur 2013; c(T) Haemmerich 2006; "
-        f"the rest as for all liver: permittivity Gabriel; {_LAW}{_THERMAL}not perfused",
+        source="excised liver, as measured: 0.35 S/m at 470 kHz, Zurbuchen 2016; k(T) Guntur 2013; c(T) Haemmerich "
+        f"2006; the rest as for all liver: permittivity Gabriel; {_LAW}{_THERMAL}not perfused",
         dispersion="liver", conductivity=0.35, conductivity_law=_LINEAR,
         thermal_conductivity_law=Guntur2013(kind="guntur_2013"),
         heat_capacity_law=Haemmerich2006(kind="haemmerich_2006"),
