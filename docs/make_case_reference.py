@@ -35,9 +35,11 @@ from rfasim.protocols import (
     Until,
     Wires,
 )
+from rfasim.sheet import KEYS as WORDS
+from rfasim.sheet import word_of
+from rfasim.sheet import word_of
 
 PAGE = Path(__file__).parent / "case.md"
-WORDS = ("device", "protocol", "shape", "kind")  # the key that says which record a group is
 DEVICE_PAGES = ("needle", "cooled", "cluster", "umbrella", "christmas_tree", "bipolar", "bipolar_set", "wet", "custom",
                 "reference_bodies")  # fmt: skip
 
@@ -229,14 +231,6 @@ def kinds_of(field: FieldInfo) -> list[type[BaseModel]]:
         else:
             left += [inner for inner in get_args(kind) if inner is not None]
     return found
-
-
-def word_of(kind: type[BaseModel]) -> str:
-    """The word that names the record in a case file: needle, constant_power, coolant..."""
-    for word in WORDS:
-        if word in kind.model_fields:
-            return str(get_args(kind.model_fields[word].annotation)[0])
-    return ""
 
 
 def meaning(kind: type[BaseModel], name: str) -> str:

@@ -21,6 +21,7 @@ from rfasim.electrodes import ALL_DEVICES, Device
 from rfasim.electrodes.device import Array, Contact, Model, unit
 from rfasim.errors import InputError
 from rfasim.quantities import Quantity, text
+from rfasim.sheet import Row, about, word_of
 
 if TYPE_CHECKING:
     from pydantic.fields import FieldInfo
@@ -38,16 +39,6 @@ SUFFIXES = (".png", ".svg", ".pdf")
 MARGIN, SHAFT_SHOWN = 0.003, 0.012  # m: around the contacts, and of the shaft behind them
 SLANT = 0.2  # rad: from the side, needles or tines in a row must not hide each other
 FAR = 0.12  # m from the middle of the contacts: what is further is not measured or drawn
-
-
-@dataclass(frozen=True)
-class Row:
-    """One parameter of a data sheet."""
-
-    name: str
-    value: str
-    source: str
-    meaning: str
 
 
 @dataclass(frozen=True)
@@ -77,18 +68,6 @@ class Sheet:
     notes: str
     device: Device | None
     contacts: tuple[ContactRow, ...]
-
-
-def word_of(kind: type[Device]) -> str:
-    """The family's ``device:`` word."""
-    word: str = get_args(kind.model_fields["device"].annotation)[0]
-    return word
-
-
-def about(kind: type[Device]) -> str:
-    """The family in one line: the first sentence of its docstring."""
-    first = " ".join((kind.__doc__ or "").split("\n\n")[0].split())
-    return first.replace("``", "")
 
 
 def families() -> list[tuple[str, str, tuple[str, ...]]]:

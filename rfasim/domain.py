@@ -198,6 +198,7 @@ def _mesh_of(case: Case, base: Path | None) -> Mesh:
         shape = case.tumour.geometry()
         size = max(options.size or DEFAULT_SIZE, shape_size(shape) / 15)
         surfaces.append(Surface("tumour", shape, size, inside="tumour", rest="surface"))
+    extra_sizes = _extra_sizes(case, base)
     for finer in FINER:
         electrodes = [_electrode_surface(case, index, finer) for index in range(len(case.electrodes))]
         mesh = build_mesh(
@@ -205,7 +206,7 @@ def _mesh_of(case: Case, base: Path | None) -> Mesh:
             [*surfaces, *electrodes],
             grow=options.grow,
             max_size=options.max_size,
-            extra_size=_extra_sizes(case, base),
+            extra_size=extra_sizes,
             axisymmetric=case.domain.axisymmetric,
         )
         broken = _broken_parts(case, mesh)

@@ -65,6 +65,7 @@ class Potential:
         self.conductance = np.zeros(space.n_edges, dtype)
         self._past: list[tuple[float, Array]] = []
         self._solved: Array | None = None  # the conductances that the fields were solved for
+        self._carried: list[float] = []  # what each field carries with their sizes; made when it is asked for
 
     def solve(self, admittivity: Array, time: float | None = None) -> Array:
         """Unit fields and admittance matrix [S] for ``admittivity`` per cell [S/m], of which it returns a copy.
@@ -104,7 +105,7 @@ class Potential:
         else:
             for field in self.fields:
                 self.system.solve(None, field, self.tolerance)
-        self._solved = self.conductance.copy()
+        self._solved, self._carried = self.conductance.copy(), []
         if time is not None:
             self._past = [*self._past, (time, self.fields.copy())][-2:]
 
@@ -112,10 +113,13 @@ class Potential:
         """How far the conductances have moved since the fields were solved for: largest share over the ports."""
         if self._solved is None:
             return np.inf
+        if not self._carried:
+            size = np.abs(self._solved)
+            self._carried = [float(self.space.dissipation(size, u).sum()) for u in self.fields]
         change = np.abs(self.conductance - self._solved)
-        size = np.abs(self._solved)
         return max(
-            float(self.space.dissipation(change, u).sum() / self.space.dissipation(size, u).sum()) for u in self.fields
+            float(self.space.dissipation(change, u).sum()) / carried
+            for u, carried in zip(self.fields, self._carried, strict=True)
         )
 
     def relative_change(self, admittivity: Array) -> float:
@@ -156,6 +160,7 @@ class Potential:
         """Take back what :meth:`state` gave."""
         self.fields = np.array(state["potential_fields"])
         self._solved = np.array(state["potential_solved"]) if "potential_solved" in state else None
+        self._carried = []
         self._past = [
             (float(state[f"potential_past_time_{k}"]), np.array(state[f"potential_past_{k}"]))
             for k in range(2) if f"potential_past_{k}" in state

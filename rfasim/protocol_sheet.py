@@ -11,18 +11,9 @@ from rfasim.complaints import near
 from rfasim.errors import InputError
 from rfasim.presets import PROTOCOLS
 from rfasim.protocols import ALL_PROTOCOLS, Generator, Source
+from rfasim.sheet import Row, about, word_of
 
 DEFAULT, TO_GIVE = "default of the protocol", "(to be given)"
-
-
-@dataclass(frozen=True)
-class Row:
-    """One field, by its path below ``generator``."""
-
-    name: str
-    value: str
-    source: str
-    meaning: str
 
 
 @dataclass(frozen=True)
@@ -35,17 +26,6 @@ class ProtocolSheet:
     title: str
     rows: tuple[Row, ...]
     notes: str
-
-
-def word_of(kind: type[Source]) -> str:
-    """The protocol's word in a case file."""
-    word: str = get_args(kind.model_fields["protocol"].annotation)[0]
-    return word
-
-
-def about(kind: type[Source]) -> str:
-    """The protocol in one line: the first paragraph of its docstring."""
-    return " ".join((kind.__doc__ or "").split("\n\n")[0].split()).replace("``", "")
 
 
 def words() -> list[tuple[str, str]]:

@@ -14,16 +14,13 @@ from rfasim.complaints import complaints
 from rfasim.electrodes import ALL_DEVICES, AnyDevice, Device, check_electrode
 from rfasim.electrodes.device import Array
 from rfasim.quantities import Record
+from rfasim.sheet import word_of
 
 
 class Holder(Record):
     """As much of a case as holds devices."""
 
     electrodes: tuple[AnyDevice, ...]
-
-
-def word_of(kind: type[Device]) -> str:
-    return str(get_args(kind.model_fields["device"].annotation)[0])
 
 
 def device(*, from_file: bool = False, **fields: Any) -> Any:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from rfasim.electrodes import ALL_DEVICES, Device
+from rfasim.sheet import word_of
 from rfasim.simulation import Simulation
 from rfasim.verification import exact
 from rfasim.verification.bodies import ADIABATIC, BODY, COOLED, SIGMA, VOLTAGE, K, body_case, last_frame
@@ -33,7 +34,7 @@ QUICK = ("umbrella", "bipolar_needle", "bipolar_set", "custom")  # one contact o
 def devices(quick: bool) -> Iterator[tuple[str, dict[str, Any]]]:
     """Name and electrode of each device: all models, or the first of some families."""
     for family in ALL_DEVICES:
-        word = family.model_fields["device"].annotation.__args__[0]  # type: ignore[union-attr]
+        word = word_of(family)
         if word in REFERENCE_BODIES or (quick and word not in QUICK):
             continue
         models: list[str | None] = [*family.MODELS] or [None]
