@@ -37,7 +37,6 @@ from rfasim.protocols import (
 )
 from rfasim.sheet import KEYS as WORDS
 from rfasim.sheet import word_of
-from rfasim.sheet import word_of
 
 PAGE = Path(__file__).parent / "case.md"
 DEVICE_PAGES = ("needle", "cooled", "cluster", "umbrella", "christmas_tree", "bipolar", "bipolar_set", "wet", "custom",
