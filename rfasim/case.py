@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, WithJsonSchema, model_validator
 
 from rfasim import geometry
+from rfasim.circulation import Circulation, VesselKind
 from rfasim.complaints import complaints, input_error, near
 from rfasim.damage import CRITERIA, DEFAULT_CRITERION
 from rfasim.electrodes import AnyDevice, Device
@@ -44,6 +45,10 @@ from rfasim.quantities import (
     SpecificHeat,
     Temperature,
     TemperatureDifference,
+    ThermalConductivity,
+    Velocity,
+    Viscosity,
+    VolumeFlow,
     text,
 )
 from rfasim.tissues import TissueOverride
@@ -222,13 +227,51 @@ Tumour = Annotated[BallTumour | EllipsoidTumour, Field(discriminator="shape")]
 
 
 class Vessel(Record):
-    """A blood vessel: a tube along a polyline, electrically blood, held at a temperature."""
+    """A blood vessel: a round tube along a polyline in which blood flows from the first point to the last.
+
+    Vessels whose ends meet (or meet another's line) are joined, and what is not stated of their flows is distributed
+    by Poiseuille's law.
+    """
 
     name: str = Field(default="vessel", min_length=1)
+    kind: VesselKind = "user"
+    """portal, hepatic, artery, cava or user; the Pringle manoeuvre acts by it"""
     points: tuple[Point, ...] = Field(min_length=2)
     diameter: Length
-    temperature: Temperature = 37.0
+    flow: VolumeFlow | None = None
+    """volume flow where the blood comes in (in hepatic veins and the cava: where it leaves)"""
+    velocity: Velocity | None = None
+    """mean velocity there, instead of flow"""
+    temperature: Temperature | None = None
+    """temperature of the blood that comes in, or a held vessel's; that of blood when not stated"""
     tissue: str = "blood"
+    treatment: Literal["auto", "resolved", "line", "held"] = "auto"
+    """resolved: meshed, heat through its wall; line: not meshed; auto: by circulation.resolve_from; held: meshed and
+    held at its temperature, as by a flow without limit"""
+
+    @model_validator(mode="after")
+    def _one_flow(self) -> Self:
+        if self.flow is not None and self.velocity is not None:
+            raise Problems([("velocity", "and flow say the same thing; leave one out")])
+        if self.treatment == "held" and (self.flow is not None or self.velocity is not None):
+            raise Problems([("treatment", "held means a temperature whatever the flow; leave flow and velocity out")])
+        return self
+
+    @property
+    def stated_flow(self) -> float | None:
+        """Volume flow [m^3/s] as stated; None when it is not."""
+        if self.velocity is not None:
+            return float(self.velocity * np.pi * self.diameter**2 / 4)
+        return self.flow
+
+    @property
+    def collects(self) -> bool:
+        """Whether it gathers blood from its branches: the stated flow is then what leaves by its last point."""
+        return self.kind in ("hepatic", "cava")
+
+    def geometry(self) -> geometry.Tube:
+        """The tube's inside."""
+        return geometry.Tube(np.array(self.points), self.diameter / 2)
 
 
 class LabelImage(Record):
@@ -260,11 +303,14 @@ class Anatomy(Record):
 
 
 class Blood(Record):
-    """Blood as it carries heat away: density and heat capacity of IT'IS."""
+    """Blood as it carries heat away: density, heat capacity and thermal conductivity of IT'IS."""
 
     density: Density = 1050.0
     heat_capacity: SpecificHeat = 3617.0
     temperature: Temperature = 37.0
+    thermal_conductivity: ThermalConductivity = 0.52
+    viscosity: Viscosity = 3.5e-3
+    """of whole blood at high shear, 3 to 4 mPa s at 37 degC"""
 
 
 class Electric(Record):
@@ -411,6 +457,7 @@ class Case(Record):
     initial_temperature: Temperature | None = None
     """temperature at the start; body temperature when not stated"""
     blood: Blood = Blood()
+    circulation: Circulation = Circulation()
     electric: Electric = Electric()
     boiling: Boiling = Boiling()
     perfusion_stop: Criterion | None = DEFAULT_CRITERION

@@ -5,10 +5,11 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from rfasim.circulation import Inflow
 from rfasim.complaints import near
 from rfasim.errors import InputError
 from rfasim.generator import GROUND
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from rfasim.case import Case
 
 Found = Iterator[tuple[str, str]]
+Array = np.ndarray[Any, Any]
 _NEAR = 1e-9  # m: closer than this is the same point
 
 
@@ -33,6 +35,7 @@ def problems(case: Case) -> list[tuple[str, str]]:
         *_tissue_names(case),
         *_tumour(case),
         *_vessels(case),
+        *_circulation(case),
         *_mesh(case),
         *_probes(case),
     ]
@@ -223,6 +226,7 @@ def _tumour(case: Case) -> Found:
 
 
 def _vessels(case: Case) -> Found:
+    sound = True
     for index, vessel in enumerate(case.vessels):
         points = np.array(vessel.points)
         lengths = np.linalg.norm(np.diff(points, axis=0), axis=1)
@@ -232,6 +236,7 @@ def _vessels(case: Case) -> Found:
                 f"vessels[{index}].points[{k}]",
                 f"is the same as the point before, {_point(points[k])}; leave it out",
             )
+            sound = False
             continue
         steps = [np.linspace(a, b, 200) for a, b in itertools.pairwise(points)]
         depth = case.domain.depth(np.concatenate(steps), case.domain_centre)
@@ -240,7 +245,42 @@ def _vessels(case: Case) -> Found:
                 f"vessels[{index}]",
                 f"lies {_mm(-float(depth.max()))} outside the domain; leave it out or move it",
             )
+        for other, device in enumerate(case.electrodes):
+            if case.mesh.file is None:
+                yield from _vessel_at_device(case, index, other, np.concatenate(steps))
     yield from _repeated("vessels", [vessel.name for vessel in case.vessels])
+    if sound and case.vessels:
+        from rfasim.vessels import check_network
+
+        try:
+            check_network(case)
+        except InputError as error:
+            yield error.path, error.message
+
+
+def _vessel_at_device(case: Case, index: int, other: int, line: Array) -> Found:
+    """A vessel through an electrode: blood would run through metal, and the needle bleed."""
+    vessel, device = case.vessels[index], case.electrodes[other]
+    gap = device.shape().distance(np.ascontiguousarray(line)) - vessel.diameter / 2
+    nearest = int(np.argmin(gap))
+    if gap[nearest] < 0:
+        yield (
+            f"vessels[{index}]",
+            f"'{vessel.name}' runs through electrodes[{other}] at {_point(line[nearest])} (they overlap by "
+            f"{_mm(-float(gap[nearest]))}); move one of them",
+        )
+
+
+def _circulation(case: Case) -> Found:
+    if case.anatomy is None or not case.circulation.switches and case.circulation.inflow_at(0.0) == Inflow():
+        return
+    for index, image in enumerate(case.anatomy.labels):
+        if image.hold:
+            yield (
+                f"anatomy.labels[{index}].hold",
+                "holds vessels at blood temperature whatever flows, but circulation changes what flows; give those "
+                f"labels in vessels instead, as in {{{image.hold[0]}: {{kind: portal}}}}",
+            )
 
 
 def _mesh(case: Case) -> Found:

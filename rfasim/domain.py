@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from rfasim import geometry
+from rfasim import geometry, lumens
 from rfasim.case import DEFAULT_SIZE
 from rfasim.electrodes.device import Metal
 from rfasim.errors import InputError
@@ -61,6 +61,7 @@ class Domain:
     far_thermal: Array  # outer facets with the asymptotic thermal condition
     held: tuple[tuple[str, Array, float], ...]
     held_by_vessel: dict[int, int]  # which entry of ``held`` belongs to which vessel of the case
+    vessel_of_cell: Array  # (n_cells,) the vessel whose lumen a cell is in, where blood flows; else -1
     source_centre: Array  # middle of the contacts, (d,)
 
 
@@ -114,12 +115,18 @@ def build_domain(case: Case, base: Path | None = None) -> Domain:
             for contact in device.contacts():
                 nodes = surface.nodes_of(mesh.facets[f"electrodes[{index}].{contact.name}"])
                 hold("coolant", nodes, device.thermal.temperature)
+    vessel_of_cell = np.full(mesh.n_cells, -1, np.int32)
     for index, vessel in enumerate(case.vessels):
         region = f"vessels[{index}].lumen"
-        if region in mesh.region_names:
-            cells = mesh.regions == mesh.region_names.index(region)
-            if hold("vessels", np.unique(mesh.cells[cells]), vessel.temperature):
-                by_vessel[index] = len(held) - 1
+        if region not in mesh.region_names:
+            continue
+        cells = mesh.regions == mesh.region_names.index(region)
+        if vessel.treatment != "held":
+            vessel_of_cell[cells] = index
+            continue
+        temperature = case.blood.temperature if vessel.temperature is None else vessel.temperature
+        if hold("vessels", np.unique(mesh.cells[cells]), temperature):
+            by_vessel[index] = len(held) - 1
     if held_cells.any():
         hold("vessels", np.unique(mesh.cells[held_cells]), case.blood.temperature)
     hold("boundary", _nodes(fixed), outer_temperature)
@@ -140,6 +147,7 @@ def build_domain(case: Case, base: Path | None = None) -> Domain:
         far_thermal=np.concatenate([empty, *far_t]),
         held=tuple(held),
         held_by_vessel=by_vessel,
+        vessel_of_cell=vessel_of_cell,
         source_centre=_source_centre(mesh, contact_names),
     )
 
@@ -189,16 +197,13 @@ def _mesh_of(case: Case, base: Path | None) -> Mesh:
         from rfasim.mesh_io import read_mesh
 
         return read_mesh(_resolve(options.file, base), groups=dict(options.groups) or None, unit=options.unit)
-    surfaces = []
-    for index, vessel in enumerate(case.vessels):
-        tube = geometry.Tube(np.array(vessel.points), vessel.diameter / 2)
-        size = options.vessel_size or max(vessel.diameter / 5, options.size or DEFAULT_SIZE)
-        surfaces.append(Surface(f"vessels[{index}]", tube, size, inside=f"vessels[{index}].lumen", rest="wall"))
+    vessels = lumens.groups(case, options.size or DEFAULT_SIZE)
+    surfaces = lumens.surfaces(case, vessels)
     if case.tumour is not None and case.tumour.sharp:
         shape = case.tumour.geometry()
         size = max(options.size or DEFAULT_SIZE, shape_size(shape) / 15)
         surfaces.append(Surface("tumour", shape, size, inside="tumour", rest="surface"))
-    extra_sizes = _extra_sizes(case, base)
+    extra_sizes = _extra_sizes(case, base, vessels)
     for finer in FINER:
         electrodes = [_electrode_surface(case, index, finer) for index in range(len(case.electrodes))]
         mesh = build_mesh(
@@ -219,7 +224,7 @@ def _mesh_of(case: Case, base: Path | None) -> Mesh:
             f"is too coarse for the thin parts of electrodes[{index}]: they are not whole near "
             f"({', '.join(f'{1e3 * x:.1f}' for x in where)}) mm; give a smaller one",
         )
-    return mesh
+    return lumens.named(case, vessels, mesh)
 
 
 def _electrode_surface(case: Case, index: int, finer: float) -> Surface:
@@ -260,8 +265,8 @@ def shape_size(shape: geometry.Shape) -> float:
     return float(np.min(np.asarray(upper) - np.asarray(lower)))
 
 
-def _extra_sizes(case: Case, base: Path | None) -> Callable[[Array], Array]:
-    """Size field beyond the surfaces': the region the zone will grow into, and an anatomy's held vessels near it."""
+def _extra_sizes(case: Case, base: Path | None, meshed: list[lumens.Group]) -> Callable[[Array], Array]:
+    """Size field beyond the surfaces': the region the zone will grow into, and the vessels near it."""
     options = case.mesh
     parts = [(device.shape(), contact.extent) for device in case.electrodes for contact in device.contacts()]
     vessels = None
@@ -269,6 +274,8 @@ def _extra_sizes(case: Case, base: Path | None) -> Callable[[Array], Array]:
         from rfasim.anatomy import vessel_distance
 
         vessels = vessel_distance(case.anatomy, base, case)
+
+    walls = lumens.sizes(case, meshed, options.grow)
 
     def sizes(points: Array) -> Array:
         near = np.full(len(points), np.inf)
@@ -282,7 +289,7 @@ def _extra_sizes(case: Case, base: Path | None) -> Callable[[Array], Array]:
         if vessels is not None and options.vessel_size is not None:
             # vessels far from the contacts cannot matter: let them go coarse
             out = np.minimum(out, options.vessel_size + options.grow * np.maximum(vessels(points), beyond))
-        return np.asarray(out)
+        return np.asarray(np.minimum(out, walls(points, beyond)))
 
     return sizes
 

@@ -2,9 +2,10 @@
 
     dH(T)/dt = div(k grad T)                  Conduction
              + Re(y) |grad phi|^2             Joule
-             + w rho_b c_b (T_b - T)          Perfusion      (stops where tissue has coagulated)
+             + w rho_b c_b (T_b - T)          Perfusion      (rises with mild heat, stops where tissue has coagulated)
              + q_m                            Metabolism
              + h (T_c - T) on surfaces        SurfaceExchange (cooled shafts, far field)
+             + h (T_blood - T) on walls       vessels.Bloodstream: the blood's temperature is an unknown of its own
 
 ``H`` is the volumetric enthalpy with the latent heat of the tissue's water. Each term says what it adds to each node:
 a reaction [W/K] and a source [W], so that the node gains ``source - reaction * T``. A missing term is not in the tuple.
@@ -19,16 +20,18 @@ from typing import Protocol
 import numpy as np
 
 from rfasim.solver.space import Array, Space
-from rfasim.tissues import WATER_HEAT, Constant, Tissue
+from rfasim.tissues import WATER_HEAT, Constant, PerfusionLaw, Stasis, Tissue
 
 
 @dataclass(frozen=True)
 class HeatState:
-    """What terms may depend on: temperature [degC], Joule heat [W], open perfusion (0..1), all per node."""
+    """What terms may depend on: temperature [degC], Joule heat [W], open perfusion (0..1), degree of vascular stasis
+    (0..1, where a law asks for it), all per node."""
 
     temperature: Array
     joule: Array
     perfusion_open: Array
+    stasis: Array | None = None
 
 
 class HeatTerm(Protocol):
@@ -54,14 +57,26 @@ class Joule:
 
 @dataclass(frozen=True)
 class Perfusion:
-    """Pennes 1948: blood at ``blood_temperature`` exchanges ``w rho_b c_b``, summed to ``exchange`` [W/K] per node."""
+    """Pennes 1948: blood at ``blood_temperature`` exchanges ``w rho_b c_b``, by tissues that share a law of ``w``.
 
-    exchange: Array
+    ``parts``: (law, exchange [W/K] per node at 37 degC, with the inflow of the moment); without a law it is constant.
+    """
+
+    parts: tuple[tuple[PerfusionLaw | None, Array], ...]
     blood_temperature: float
     ledger: str = "perfusion"
 
     def __call__(self, state: HeatState) -> tuple[Array | None, Array]:
-        reaction = self.exchange * state.perfusion_open
+        total: Array = np.zeros_like(state.temperature)
+        for law, exchange in self.parts:
+            if law is None:
+                total += exchange
+            elif isinstance(law, Stasis):
+                assert state.stasis is not None
+                total += exchange * law.factor(state.stasis)
+            else:
+                total += exchange * law.factor(state.temperature)
+        reaction = total * state.perfusion_open
         return reaction, reaction * self.blood_temperature
 
 
@@ -120,13 +135,15 @@ class Storage:
     its heat capacity ``W c_w``. Lumped, so that every node closes its own balance.
     """
 
-    def __init__(self, space: Space, cell_tissue: Array, tissues: Sequence[Tissue], boiling: Boiling) -> None:
+    def __init__(self, space: Space, cell_tissue: Array, tissues: Sequence[Tissue], boiling: Boiling,
+                 cells: Array | None = None) -> None:
+        """``cells`` (n_cells,) bool: those that store heat here, when not all do (flowing blood does so elsewhere)."""
         self.boiling = boiling
         self.linear = np.zeros(space.n_nodes)  # J/K of tissues with constant heat capacity
         self.varying: list[tuple[Tissue, Array]] = []  # and J/K of the others
         self.water_mass = np.zeros(space.n_nodes)  # kg
         for index, tissue in enumerate(tissues):
-            mask = cell_tissue == index
+            mask = cell_tissue == index if cells is None else (cell_tissue == index) & cells
             if not mask.any():
                 continue
             volume = space.node_volumes(mask)

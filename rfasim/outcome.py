@@ -8,7 +8,7 @@ contain the needle, as a pathologist's ruler does.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -295,6 +295,20 @@ def zone_measures(
         else None,
         "beyond_tip_mm": 1e3 * high,
     }
+
+
+def zone_distance(mesh: Mesh, f: Array, distance: Callable[[Array], Array]) -> float | None:
+    """Distance [mm] from something, such as a vessel's wall, to the zone ``f >= 0``; 0 where they touch, None without
+    a zone. ``distance(points (n, 3))`` is its signed distance [m]."""
+    cells = tissue_cells(mesh) & (f[mesh.cells] >= 0.0).any(axis=1)
+    if not cells.any():
+        return None
+    crossings, _, _ = level_crossings(mesh.points, mesh.cells, f, 0.0, cells)
+    nodes = np.unique(mesh.cells[cells])
+    points = np.concatenate([crossings.interpolate(mesh.points), mesh.points[nodes[f[nodes] >= 0.0]]])
+    # a node on a wall may be off the tube's own surface by what facets are flatter than it
+    nearest = float(distance(np.ascontiguousarray(points)).min())
+    return 1e3 * max(nearest, 0.0)
 
 
 def tumour_measures(mesh: Mesh, f: Array, distance: Array) -> dict[str, float | str | None]:

@@ -40,6 +40,7 @@ Box = tuple[float, float, float, float]  # left, right, bottom, top in mm
 CRITERION_TEXT = {
     "arrhenius_coagulation": "coagulated (Arrhenius, Ω ≥ 1)",
     "arrhenius_cell_death": "dead cells (Arrhenius, Ω ≥ 1)",
+    "vascular_stasis": "vascular stasis (Arrhenius, Ω ≥ 1)",
     "cem43": "CEM43 ≥ 240 min",
     "three_state": "dead cells (three-state, ≥ 80 %)",
 }

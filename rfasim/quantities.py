@@ -79,7 +79,9 @@ _COMMON: dict[str, dict[str, int | Ratio]] = {
     "J/kg": {"J/kg": 1, "kJ/kg": 1000, "MJ/kg": 1_000_000},
     "J/mol": {"J/mol": 1, "kJ/mol": 1000},
     "m^2/s": {"m^2/s": 1, "mm^2/s": _MICRO},
-    "m^3/s": {"m^3/s": 1, "ml/min": _MICRO / 60, "l/min": _MILLI / 60},
+    "m^3/s": {"m^3/s": 1, "ml/min": _MICRO / 60, "mL/min": _MICRO / 60, "l/min": _MILLI / 60, "L/min": _MILLI / 60},
+    "m/s": {"m/s": 1, "cm/s": Ratio(1, 100), "mm/s": _MILLI},
+    "Pa s": {"Pa s": 1, "mPa s": _MILLI},
     # a difference of 1 degC is 1 K; pint would read "0.5 degC" as 273.65 K
     "K": {"K": 1, "mK": _MILLI, "degC": 1, "°C": 1},
     "degC": {"degC": 1, "°C": 1, "C": 1, "celsius": 1},
@@ -117,6 +119,8 @@ _MEANING: dict[str, tuple[str, str]] = {
     "J/mol": ("a molar energy", "257.7 kJ/mol"),
     "m^2/s": ("a diffusivity", "0.0032 mm^2/s"),
     "m^3/s": ("a flow", "100 ml/min"),
+    "m/s": ("a velocity", "15 cm/s"),
+    "Pa s": ("a viscosity", "3.5 mPa s"),
     "K": ("a temperature difference", "0.5 K"),
     "degC": ("a temperature", "37 degC"),
     "": ("a plain number", "0.7"),
@@ -314,6 +318,9 @@ HeatSource = Annotated[float, Quantity("W/m^3", 0.0, 1e12)]
 HeatTransfer = Annotated[float, Quantity("W/(m^2 K)", 0.0, 1e9)]
 PerKelvin = Annotated[float, Quantity("1/K", -1.0, 1.0)]
 Diffusivity = Annotated[float, Quantity("m^2/s", 0.0, 1.0)]
+VolumeFlow = Annotated[float, Quantity("m^3/s", 0.0, 1e-2)]
+Velocity = Annotated[float, Quantity("m/s", 0.0, 10.0)]
+Viscosity = Annotated[float, Quantity("Pa s", 0.0, 10.0, low_open=True)]
 Energy = Annotated[float, Quantity("J", 0.0, 1e9)]
 SpecificEnergy = Annotated[float, Quantity("J/kg", 0.0, 1e9)]
 MolarEnergy = Annotated[float, Quantity("J/mol", 0.0, 1e9)]

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 import rfasim
+from rfasim.blood import Blood
 from rfasim.circuit import check_admittance, joined_terminals, port_voltages
 from rfasim.damage import MODELS, Arrhenius, Damage
 from rfasim.domain import Domain, build_domain
@@ -28,14 +29,15 @@ from rfasim.errors import RunError
 from rfasim.frame import Frame
 from rfasim.generator import GROUND, CommandSearch, Memory, Reading, mean_reading, operate
 from rfasim.heat import Boiling, HeatState, HeatTerm, Joule, Metabolism, Perfusion, Storage, SurfaceExchange
-from rfasim.outcome import summarise
+from rfasim.outcome import summarise, zone_distance
 from rfasim.sensors import Probes, Thermocouples
 from rfasim.solver import kernels, surface
 from rfasim.solver.level_set import volume_above
 from rfasim.solver.linear import NotConverged, System
 from rfasim.solver.space import Array
-from rfasim.solver.stepping import GAMMA, WEIGHTS, Flow, Step, Stepper, next_step, temperature_of
-from rfasim.tissues import Constant
+from rfasim.solver.stepping import GAMMA, NO_PAIRS, WEIGHTS, Flow, Step, Stepper, next_step, temperature_of
+from rfasim.tissues import Constant, PerfusionLaw, Stasis
+from rfasim.vessels import Bloodstream
 
 if TYPE_CHECKING:
     from rfasim.case import Case
@@ -94,7 +96,7 @@ class State:
     steps: int = 0
     rejected: int = 0
     newton: int = 0
-    vessel_heat: list[float] = field(default_factory=list)  # J taken by each vessel of the case
+    vessel_heat: list[float] = field(default_factory=list)  # J carried away by each vessel of the case
 
 
 class Simulation:
@@ -112,17 +114,27 @@ class Simulation:
         self.admittivity_37[[k for k in range(len(y)) if not d.conducts[d.cell_tissue == k].any()]] = 0.0
         b = case.boiling
         self.boiling = Boiling(b.start, b.end, b.latent_heat, b.returning_fraction, b.water_diffusivity, b.enabled)
-        self.storage = Storage(space, d.cell_tissue, d.tissues, self.boiling)
+        self.inflow = case.circulation.inflow_at(0.0)
+        self.blood: Blood | None = None
+        start = case.body_temperature if case.initial_temperature is None else case.initial_temperature
+        T = np.full(space.n_nodes, start)
+        for _, nodes, temperature in d.held:
+            T[nodes] = temperature
+        if any(vessel.treatment != "held" for vessel in case.vessels):
+            self.blood = Blood.start(Bloodstream(case, d), self.inflow, T)
+        self.shift: tuple[Array, Array, Array] | None = None
         self.program = case.generator.program(case.connection, case.terminals)
         conducting = np.zeros(space.n_nodes, bool)
         conducting[np.unique(space.cells[d.conducts])] = True
         self.conducting, self.tissue_nodes = conducting, np.flatnonzero(conducting)
         self._prepare_potential(0)
-        self._prepare_heat()
+        self._prepare_storage()
         if self.boiling.enabled:
-            self._shift_water()
+            self.shift = self._water_shift()
+            self._apply_shift()
+        self._prepare_heat()
         self.probes = Probes(case, d)
-        self.state = self._start()
+        self.state = self._start(T)
 
     # ------------------------------------------------------------------------------------------- preparation
 
@@ -176,18 +188,41 @@ class Simulation:
                 out[port] = np.union1d(out[port], inside[~self.conducting[inside]])
         return out
 
+    def _prepare_storage(self) -> None:
+        """Which cells the heat equation is about, and what they store: blood that flows is left to its stations."""
+        d, space = self.domain, self.space
+        still = frozenset[int]() if self.blood is None else self.blood.regime.still
+        self.heat_cells = (d.vessel_of_cell < 0) | np.isin(d.vessel_of_cell, list(still))
+        touched = np.zeros(space.n_nodes, bool)
+        touched[np.unique(space.cells[self.heat_cells])] = True
+        self.is_fixed = np.zeros(space.n_nodes, bool)
+        for _, nodes, _ in d.held:
+            self.is_fixed[nodes] = True
+        self.is_held = ~touched | self.is_fixed
+        self.storage = self._storage_of(self.heat_cells)
+        self._apply_shift()
+
+    def _storage_of(self, cells: Array) -> Storage:
+        """What the marked cells store."""
+        return Storage(self.space, self.domain.cell_tissue, self.domain.tissues, self.boiling, cells)
+
     def _prepare_heat(self) -> None:
         d, space, case = self.domain, self.space, self.case
-        blood = case.blood
-        exchange = np.zeros(space.n_nodes)
+        blood, inflow = case.blood, self.inflow
+        parts: dict[PerfusionLaw | None, Array] = {}
         metabolic = np.zeros(space.n_nodes)
         for index, tissue in enumerate(d.tissues):
-            volume = space.node_volumes(d.cell_tissue == index)
-            exchange += volume * tissue.perfusion * blood.density * blood.heat_capacity
+            volume = space.node_volumes((d.cell_tissue == index) & self.heat_cells)
+            w = tissue.perfusion_with(inflow.portal, inflow.arterial)
+            law = None if isinstance(tissue.perfusion_law, Constant) else tissue.perfusion_law
+            if w > 0:
+                exchange = volume * w * blood.density * blood.heat_capacity
+                parts[law] = parts[law] + exchange if law in parts else exchange
             metabolic += volume * tissue.metabolic_heat
+        self.knows_stasis = any(isinstance(law, Stasis) for law in parts)
         terms: list[HeatTerm] = [Joule()]
-        if exchange.any():
-            terms.append(Perfusion(exchange, blood.temperature))
+        if any(tissue.perfusion > 0 for tissue in d.tissues):
+            terms.append(Perfusion(tuple(parts.items()), blood.temperature))
         if metabolic.any():
             terms.append(Metabolism(metabolic))
         for index, device in enumerate(case.electrodes):
@@ -198,27 +233,26 @@ class Simulation:
         if len(d.far_thermal):
             terms.append(SurfaceExchange(self._far_exchange(), case.body_temperature, "boundary"))
         self.terms = tuple(terms)
-        held = np.zeros(space.n_nodes, bool)
-        for _, nodes, _ in d.held:
-            held[nodes] = True
-        self.is_held = held
-        self.heat_system = System(space, held)
+        self.heat_system = System(space, self.is_held)
         carrier = None
         if self.boiling.enabled and self.boiling.diffusivity > 0:
             latent = np.array([tissue.water for tissue in d.tissues]) * self.boiling.latent_heat
-            spread = space.assemble((latent * self.boiling.diffusivity)[d.cell_tissue], threads=case.solver.threads)
-            carrier = (self.boiling.active, spread)
+            spreads = (latent * self.boiling.diffusivity)[d.cell_tissue] * self.heat_cells
+            carrier = (self.boiling.active, space.assemble(spreads, threads=case.solver.threads))
         self.stepper = Stepper(
             space, self.heat_system, self.storage.kinks, 0.02 * case.time.tolerance, case.solver.heat_tolerance,
-            carrier,
+            carrier, None if self.blood is None else self.blood.regime.streams,
         )  # fmt: skip
-        self.k_37 = np.array([tissue.thermal_conductivity for tissue in d.tissues])
+        k_37 = np.array([tissue.thermal_conductivity for tissue in d.tissues])
+        self.cell_k_37 = k_37[d.cell_tissue] * self.heat_cells
         self.fixed_conduction: Array | None = None
         if all(isinstance(tissue.thermal_conductivity_law, Constant) for tissue in d.tissues):
-            self.fixed_conduction = space.assemble(self.k_37[d.cell_tissue], threads=case.solver.threads)
+            self.fixed_conduction = space.assemble(self.cell_k_37, threads=case.solver.threads)
 
-    def _shift_water(self) -> None:
-        """Let a contact dry at the rate of the heat at its surface, not at the mean rate of a half cell.
+    def _water_shift(self) -> tuple[Array, Array, Array]:
+        """What each node keeps of its water, and the edges (from, to) along which the rest goes in equal parts.
+
+        It lets a contact dry at the rate of the heat at its surface, not at the mean rate of a half cell.
 
         Heat falls off so quickly from a thin contact that half a cell away it is a third less; the node's share of
         water would dry late by as much. So the node keeps the part that dries along with the surface,
@@ -253,8 +287,15 @@ class Simulation:
         to = np.concatenate([high[is_contact[low] & ~is_contact[high]], low[is_contact[high] & ~is_contact[low]]])
         ways = np.bincount(out, minlength=space.n_nodes)
         kept[is_contact & (ways == 0)] = 1.0
-        given = (1 - kept) * self.storage.water_mass / np.maximum(ways, 1)
-        self.storage.shift_water(kept * self.storage.water_mass + np.bincount(to, given[out], space.n_nodes))
+        return kept, out, to
+
+    def _apply_shift(self) -> None:
+        if self.shift is None:
+            return
+        kept, out, to = self.shift
+        n, mass = self.space.n_nodes, self.storage.water_mass
+        given = (1 - kept) * mass / np.maximum(np.bincount(out, minlength=n), 1)
+        self.storage.shift_water(kept * mass + np.bincount(to, given[out], n))
 
     def _far_exchange(self) -> Array:
         """Heat leaves an outer facet as from a compact source in unbounded (perfused) tissue: k (1/r + m)."""
@@ -264,22 +305,22 @@ class Simulation:
         factor = surface.far_field_factor(space.points, facets, d.source_centre)
         shares, _ = surface.facet_measures(space.points, facets)
         k = np.array([t.thermal_conductivity for t in d.tissues])[d.cell_tissue[cells]]
-        w = np.array([t.perfusion for t in d.tissues])[d.cell_tissue[cells]]
+        w = np.array([t.perfusion_with(self.inflow.portal, self.inflow.arterial) for t in d.tissues])
+        w = w[d.cell_tissue[cells]]
         m = np.sqrt(w * blood.density * blood.heat_capacity / k)
-        values = k[:, None] * (factor + m[:, None] * shares)
+        values = k[:, None] * (factor + m[:, None] * shares) * (d.vessel_of_cell[cells] < 0)[:, None]
         return np.bincount(facets.ravel(), values.ravel(), space.n_nodes)
 
-    def _start(self) -> State:
-        case, n = self.case, self.space.n_nodes
-        T = np.full(n, case.body_temperature if case.initial_temperature is None else case.initial_temperature)
-        for _, nodes, temperature in self.domain.held:
-            T[nodes] = temperature
+    def _start(self, T: Array) -> State:
+        n = self.space.n_nodes
         gone = np.zeros(n)
+        if self.blood is not None:
+            self.blood.show(T, self.is_held, self.is_fixed)
         H, _ = self.storage.enthalpy(T, gone)
-        self.initial_enthalpy = H.copy()
+        self.initial_heat = float(H.sum()) + (0.0 if self.blood is None else self.blood.heat)
         self.initial_temperature = T.copy()
         self.node_volume = self.space.node_volumes()
-        return State(0.0, T, H, gone, gone.copy(), Damage.start(n), case.time.first_step, self.program.begin())
+        return State(0.0, T, H, gone, gone.copy(), Damage.start(n), self.case.time.first_step, self.program.begin())
 
     # ------------------------------------------------------------------------------------------ laws at nodes
 
@@ -312,7 +353,7 @@ class Simulation:
         table = np.stack([tissue.thermal_conductivity_law.factor(T) for tissue in d.tissues])
         factor = np.empty(self.space.n_cells)
         kernels.cell_mean(self.space.cells, d.cell_tissue, table, factor)
-        return self.space.assemble(self.k_37[d.cell_tissue] * factor, threads=self.case.solver.threads)
+        return self.space.assemble(self.cell_k_37 * factor, threads=self.case.solver.threads)
 
     def perfusion_open(self, T0: Array, T1: Array, dt: float) -> Array:
         """Share of the vessels that is still open after a step from T0 to T1: exp(-Omega), or 0/1 by a threshold."""
@@ -361,18 +402,23 @@ class Simulation:
         for port, nodes in enumerate(self.metal_of_port):
             shown[nodes] = rows[0][port]
         reading = replace(mean_reading(readings), temperatures=temperatures)
-        heat_state = HeatState(T, heat, self.perfusion_open(T0, T, dt))
+        stasis = None
+        if self.knows_stasis:
+            stasis = -np.expm1(-self.state.damage.predict_omega("vascular_stasis", T0, T, dt))
+        heat_state = HeatState(T, heat, self.perfusion_open(T0, T, dt), stasis)
         reactions, sources = [], []
         for term in self.terms:
             reaction, emitted = term(heat_state)
             reactions.append(reaction)
             sources.append(emitted)
         zero = np.zeros_like(T)
-        flow = Flow(
-            self.conduction(T),
-            sum((r for r in reactions if r is not None), zero),
-            sum(sources, zero),
-        )
+        total = np.sum(sources, axis=0)
+        flow = Flow(self.conduction(T), sum((r for r in reactions if r is not None), zero), total)
+        if self.blood is not None:
+            flow = replace(
+                flow, exchange=self.blood.exchange(T),
+                station_source=self.blood.collect(total, self.is_held, self.is_fixed),
+            )  # fmt: skip
         return Moment(reading, shown, beyond, reactions, sources, flow)
 
     # --------------------------------------------------------------------------------------------------- loop
@@ -390,7 +436,7 @@ class Simulation:
     def _advance(self) -> Frame:
         """One accepted step."""
         case, s = self.case, self.state
-        edge = self.program.edge(s.memory)
+        edge = min(self.program.edge(s.memory), case.circulation.next_switch(s.time))
         before = self.program.excess(s.memory, self.now.reading)
         failure = ""
         for _ in range(40):
@@ -446,7 +492,8 @@ class Simulation:
         while True:
             end = self.moment(s.time + h, s.temperature, guess, h, command)
             step = self.stepper.step(
-                lambda T: self.storage.enthalpy(T, s.gone), s.temperature, s.enthalpy, h, self.now.flow, end.flow, guess
+                lambda T: self.storage.enthalpy(T, s.gone), s.temperature, s.enthalpy, h, self.now.flow, end.flow,
+                guess, NO_PAIRS if self.blood is None else self.blood.temperature,
             )
             T = step.temperatures[2]
             missed.append(
@@ -539,6 +586,11 @@ class Simulation:
 
     def _accept(self, h: float, step: Any, end: Moment, reading: Reading) -> Frame:
         s = self.state
+        closing = False
+        if self.blood is not None:
+            s.energy["vessels"] += self.blood.advance(step, h)
+            self.blood.show(step.temperatures[2], self.is_held, self.is_fixed)
+            closing = self._close_vessels()
         self._book(h, step, end)
         T0, T1, T2 = step.temperatures
         s.damage.advance(T0, T1, GAMMA * h)
@@ -557,6 +609,8 @@ class Simulation:
         self.now = end
         s.memory = self.program.observe(s.memory, replace(reading, time=s.time))
         frame = self._frame(end, h, at_output or bool(s.memory.finished))
+        if (closing or s.time in self.case.circulation.switches) and not s.memory.finished:
+            self._recirculate()
         if s.memory.power is None and not s.memory.finished:
             self._jump()
         return frame
@@ -564,10 +618,42 @@ class Simulation:
     def _snapped(self, time: float) -> float:
         """``time``, without its rounding error where it is an output time or an edge of the protocol."""
         every = self.case.output.frames_every
-        for mark in (self.program.edge(self.state.memory), every * round(time / every)):
+        edge = self.program.edge(self.state.memory)
+        for mark in (edge, every * round(time / every), *self.case.circulation.switches):
             if abs(time - mark) < 1e-9 * max(1.0, mark):
                 return float(mark)
         return time
+
+    def _close_vessels(self) -> bool:
+        """Shut the vessels in which blood has turned solid, where the case wants it; whether there are new ones."""
+        if self.blood is None or self.case.circulation.thrombosis != "occlude":
+            return False
+        closed = tuple(sorted({*self.blood.closed, *self.blood.thrombosed()}))
+        new = closed != self.blood.closed
+        self.blood.closed = closed
+        return new
+
+    def _recirculate(self) -> None:
+        """Go on with the inflow of this moment, and the vessels that are open."""
+        s = self.state
+        self.inflow = self.case.circulation.inflow_at(s.time)
+        if self.blood is not None:
+            gain = self.blood.change(self.inflow, s.temperature, s.gone, self._storage_of)
+            if gain is not None:
+                H, _ = self.storage.enthalpy(s.temperature, s.gone)
+                self._prepare_storage()
+                H, T = H + gain, s.temperature.copy()
+                self.blood.show(T, self.is_held, self.is_fixed)
+                free = np.flatnonzero(~self.is_held)
+                T[free] = temperature_of(
+                    lambda t: self.storage.enthalpy(t, s.gone[free], free), H[free], T[free], self.storage.kinks
+                )
+                s.temperature = T
+                s.enthalpy, _ = self.storage.enthalpy(T, s.gone)
+        self._prepare_heat()
+        s.past = []
+        s.step = min(s.step, STEP_AFTER_JUMP * self.case.time.first_step)
+        self.now = self.drive(s.time, s.temperature, s.temperature, 0.0)
 
     def _jump(self) -> None:
         """Go on after the command has jumped: what was extrapolated from before is worth nothing."""
@@ -610,23 +696,30 @@ class Simulation:
         H, _ = self.storage.enthalpy(step.temperatures[2], s.gone)
         latent = float(kernels.dot(self.storage.latent, lost)) if self.boiling.enabled else 0.0
         book["latent"] = latent
-        book["stored"] = float((H - self.initial_enthalpy).sum()) - latent
+        blood = 0.0 if self.blood is None else self.blood.heat
+        book["stored"] = float(H.sum()) + blood - self.initial_heat - latent
 
     def vessel_rows(self) -> list[dict[str, Any]]:
-        """What ``summary.json`` tells of each vessel; blood is held at its temperature, so no flow is known."""
-        d = self.domain
-        rows = []
+        """What ``summary.json`` tells of each vessel; of those held at their temperature no flow is known."""
+        d, heat = self.domain, self.state.vessel_heat
+        told = {} if self.blood is None else self.blood.rows()
         for index, vessel in enumerate(self.case.vessels):
+            if index in told:
+                continue
             wall = d.mesh.facets.get(f"vessels[{index}].wall")
-            hottest = None if wall is None else float(self.state.temperature[np.unique(wall)].max())
-            rows.append(
-                {
-                    "name": vessel.name, "diameter_mm": vessel.diameter * 1e3, "flow_ml_min": None,
-                    "heat_removed_j": self.state.vessel_heat[index] if index < len(self.state.vessel_heat) else 0.0,
-                    "wall_max_temperature_c": hottest, "patent": True,
-                }
-            )  # fmt: skip
-        return rows
+            hottest = None
+            if wall is not None and len(wall):
+                hottest = float(self.state.temperature[np.unique(wall)].max())
+            told[index] = {
+                "name": vessel.name, "kind": vessel.kind, "treatment": "held", "diameter_mm": vessel.diameter * 1e3,
+                "flow_ml_min": None, "heat_removed_j": heat[index] if index < len(heat) else 0.0,
+                "wall_max_temperature_c": hottest,
+                "patent": True, "state": "patent",
+            }  # fmt: skip
+        f = self.state.damage.measure(self.case.zone.criterion)
+        for index, vessel in enumerate(self.case.vessels):
+            told[index]["zone_distance_mm"] = zone_distance(d.mesh, f, vessel.geometry().distance)
+        return [told[index] for index in range(len(self.case.vessels))]
 
     # ------------------------------------------------------------------------------------------- checkpoints
 
@@ -650,8 +743,11 @@ class Simulation:
             "read_temperatures": np.array(r.temperatures),
             "reading": np.array([r.time, r.voltage, r.current, r.power, r.impedance.real, r.impedance.imag]),
             "limited_by": r.limited_by, "beyond": now.beyond, "shown_potential": now.potential,
-            "flow_reaction": now.flow.reaction, "flow_source": now.flow.source,
+            "flow_reaction": now.flow.reaction, "flow_source": now.flow.source, "flow_exchange": now.flow.exchange,
+            "flow_station_source": now.flow.station_source,
         }  # fmt: skip
+        if self.blood is not None:
+            out |= self.blood.state()
         if self.fixed_conduction is None:
             out["flow_conductance"] = now.flow.conductance
         for k, (reaction, source) in enumerate(zip(now.reactions, now.sources, strict=True)):
@@ -683,6 +779,11 @@ class Simulation:
         )  # fmt: skip
         if self.state.memory.stage != self.stage:
             self._prepare_potential(self.state.memory.stage)
+        self.inflow = self.case.circulation.inflow_at(self.state.time)
+        if self.blood is not None:
+            self.blood.restore(saved, self.inflow)
+            self._prepare_storage()
+        self._prepare_heat()
         self.potential.system.iterations, self.heat_system.iterations = iterations
         self.potential.restore(saved)
         time, voltage, current, power, real, imaginary = (float(x) for x in saved["reading"])
@@ -696,7 +797,10 @@ class Simulation:
             reading, np.array(saved["shown_potential"]), float(saved["beyond"]),
             [np.array(saved[f"reaction_{k}"]) if f"reaction_{k}" in saved else None for k in range(n)],
             [np.array(saved[f"source_{k}"]) for k in range(n)],
-            Flow(np.array(conductance), np.array(saved["flow_reaction"]), np.array(saved["flow_source"])),
+            Flow(
+                np.array(conductance), np.array(saved["flow_reaction"]), np.array(saved["flow_source"]),
+                np.array(saved["flow_exchange"]), np.array(saved["flow_station_source"]),
+            ),
         )  # fmt: skip
         if self.fixed_conduction is not None:
             self.now = replace(self.now, flow=replace(self.now.flow, conductance=self.fixed_conduction))

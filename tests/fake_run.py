@@ -145,6 +145,7 @@ def frames(
             damage={
                 CRITERION: np.exp((temperature - 55.0) / 2.0) * time / end,
                 "arrhenius_cell_death": np.exp((temperature - 48.0) / 2.0) * time / end,
+                "vascular_stasis": np.exp((temperature - 51.0) / 2.0) * time / end,
                 "cem43": 2.0 ** (temperature - 43.0) * time / 60.0,
                 "three_state": np.clip((temperature - 45.0) / 20.0, 0.0, 1.0),
                 "max_temperature": temperature,

@@ -9,13 +9,14 @@ books close however well the stages were solved.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from rfasim.solver import kernels
 from rfasim.solver.linear import NotConverged, System
 from rfasim.solver.space import Array, Space
+from rfasim.solver.streams import Streams, add_exchange
 
 GAMMA = 2.0 - np.sqrt(2.0)
 DIAGONAL = GAMMA / 2.0
@@ -29,13 +30,19 @@ MAX_NEWTON = 40
 LOOSE = 1e-3
 
 
+NO_PAIRS = np.zeros(0)
+
+
 @dataclass(frozen=True)
 class Flow:
-    """What drives the temperature at one moment: edge conductances [W/K], nodal reaction [W/K] and source [W]."""
+    """What drives the temperature at one moment: edge conductances [W/K], nodal reaction [W/K] and source [W]; of the
+    streams the conductance [W/K] of each pair of a node and a station, and the source [W] of each station."""
 
     conductance: Array
     reaction: Array
     source: Array
+    exchange: Array = field(default_factory=lambda: NO_PAIRS)
+    station_source: Array = field(default_factory=lambda: NO_PAIRS)
 
     def towards(self, other: Flow, part: float) -> Flow:
         """The flow a ``part`` of the way to ``other``."""
@@ -46,18 +53,22 @@ class Flow:
             conductance=mix,
             reaction=(1 - part) * self.reaction + part * other.reaction,
             source=(1 - part) * self.source + part * other.source,
+            exchange=(1 - part) * self.exchange + part * other.exchange,
+            station_source=(1 - part) * self.station_source + part * other.station_source,
         )
 
 
 @dataclass(frozen=True)
 class Step:
-    """Result of one step: temperatures and rates of the three stages, end enthalpy, error estimate [K] per node."""
+    """Result of one step: temperatures and rates of the three stages, end enthalpy, error estimate [K] per node; and
+    the temperatures of the streams' stations in the three stages."""
 
     temperatures: tuple[Array, Array, Array]
     rates: tuple[Array, Array, Array]
     enthalpy: Array
     error: Array
     newton: int
+    stations: tuple[Array, Array, Array]
 
 
 class Stepper:
@@ -67,19 +78,26 @@ class Stepper:
     it spreads and carries heat (latent heat with water). What its flow from a node between the kinks does to a node
     outside is left to the next Newton round: the matrix stays symmetric.
 
+    ``streams``: what flows past the nodes. Their stations are unknowns of the same stages. In each Newton round they
+    are followed exactly from the nodes' temperatures; what a node's change does to the stations downstream is left to
+    the next round. That closes in by itself, because a station never moves by more than the nodes that heat it.
+
     ``storage(T)`` gives enthalpy [J] and its slope [J/K] per node; ``kinks`` are temperatures where the slope jumps.
     ``tolerance`` [K]: to what the stages are solved.
     """
 
     def __init__(self, space: Space, system: System, kinks: tuple[float, ...], tolerance: float,
-                 linear_tolerance: float, carrier: tuple[Callable[[Array], Array], Array] | None = None) -> None:
-        self.carrier = carrier
+                 linear_tolerance: float, carrier: tuple[Callable[[Array], Array], Array] | None = None,
+                 streams: Streams | None = None) -> None:
+        self.carrier, self.streams = carrier, streams
         self.space, self.system, self.kinks = space, system, kinks
         self.tolerance, self.linear_tolerance = tolerance, linear_tolerance
 
-    def rate(self, flow: Flow, T: Array) -> Array:
-        """Power into each node [W] at temperature ``T``."""
+    def rate(self, flow: Flow, T: Array, theta: Array) -> Array:
+        """Power into each node [W] at temperature ``T``, with the stations at ``theta``."""
         out = flow.source - flow.reaction * T - self.space.multiply(flow.conductance, T)
+        if self.streams is not None:
+            add_exchange(self.streams.nodes, self.streams.stations, flow.exchange, T, theta, out)
         if self.carrier is not None:
             x = self.carrier[0](T)
             if x.any():
@@ -89,6 +107,8 @@ class Stepper:
     def _matrix(self, dh: float, flow: Flow, T: Array, slope: Array) -> None:
         """Factor the symmetric part of the Newton matrix at ``T``."""
         edges, diagonal = dh * flow.conductance, slope + dh * flow.reaction
+        if self.streams is not None:
+            diagonal += dh * self.streams.node_conductance(flow.exchange)
         if self.carrier is not None:
             x = self.carrier[0](T)
             moving = (x > 0.0) & (x < 1.0)
@@ -99,33 +119,49 @@ class Stepper:
         self.system.set_matrix(edges, diagonal)
 
     def step(self, storage: Callable[[Array], tuple[Array, Array]], T: Array, H: Array, h: float, start: Flow,
-             end: Flow, guess: Array) -> Step:
-        """One step of ``h`` [s] from ``T``, ``H``; ``guess`` is the expected end temperature. Raises NotConverged."""
-        free = self.system.free
-        f0 = self.rate(start, T)
+             end: Flow, guess: Array, theta: Array = NO_PAIRS) -> Step:
+        """One step of ``h`` [s] from ``T``, ``H`` (and stations at ``theta``); ``guess`` is the expected end
+        temperature. Raises NotConverged."""
+        free, streams = self.system.free, self.streams
+        f0 = self.rate(start, T, theta)
         middle = start.towards(end, GAMMA)
         first = (1 - GAMMA) * T + GAMMA * guess
-        T1, f1, n1, _ = self._solve(storage, first, H + h * DIAGONAL * f0, h * DIAGONAL, middle)
+        goals = (NO_PAIRS, NO_PAIRS)
+        if streams is not None:
+            b0 = streams.rate(start.exchange, T, theta) + start.station_source
+            E = streams.capacity * theta
+            goals = (E + h * DIAGONAL * b0, E)
+        T1, f1, theta1, n1, _ = self._solve(
+            storage, first, H + h * DIAGONAL * f0, h * DIAGONAL, middle, theta, goals[0]
+        )
+        if streams is not None:
+            b1 = streams.rate(middle.exchange, T1, theta1) + middle.station_source
+            goals = (goals[0], goals[1] + h * WEIGHT * (b0 + b1))
         # the third stage starts from what the second has learnt about the guess
         second = guess + (T1 - first) * min(1.0, 1.0 / GAMMA)
-        T2, f2, n2, stiff = self._solve(storage, second, H + h * WEIGHT * (f0 + f1), h * DIAGONAL, end)
+        T2, f2, theta2, n2, stiff = self._solve(
+            storage, second, H + h * WEIGHT * (f0 + f1), h * DIAGONAL, end, theta1, goals[1]
+        )
         new = H.copy()
         new[free] += h * (WEIGHT * f0 + WEIGHT * f1 + DIAGONAL * f2)[free]
         error = np.zeros_like(T)
         a, b, c = ERROR_WEIGHTS
         error[free] = h * (a * f0 + b * f1 + c * f2)[free] / stiff
-        return Step((T, T1, T2), (f0, f1, f2), new, error, n1 + n2)
+        return Step((T, T1, T2), (f0, f1, f2), new, error, n1 + n2, (theta, theta1, theta2))
 
     def _solve(self, storage: Callable[[Array], tuple[Array, Array]], guess: Array, goal: Array, dh: float,
-               flow: Flow) -> tuple[Array, Array, int, Array]:
-        """Newton on ``H(T) - goal - dh rate(T) = 0``; returns T, its rate, the iterations and the matrix' diagonal."""
-        free = self.system.free
+               flow: Flow, theta: Array, station_goal: Array) -> tuple[Array, Array, Array, int, Array]:
+        """Newton on ``H(T) - goal - dh rate(T) = 0``; returns T, its rate, the stations, the iterations and the matrix'
+        diagonal."""
+        free, streams = self.system.free, self.streams
         T = guess.copy()
         factored: Array | None = None
-        linear = self.carrier is None or not self.carrier[0](T).any()
+        linear = streams is None and (self.carrier is None or not self.carrier[0](T).any())
         for iteration in range(MAX_NEWTON):
             H, slope = storage(T)
-            rate = self.rate(flow, T)
+            if streams is not None:
+                theta = streams.follow(flow.exchange, T, theta, station_goal + dh * flow.station_source, dh)
+            rate = self.rate(flow, T, theta)
             residual = goal + dh * rate - H
             if factored is None or np.any(np.abs(slope - factored)[free] > 0.01 * factored[free]):
                 self._matrix(dh, flow, T, slope)
@@ -135,7 +171,7 @@ class Stepper:
             if not np.all(np.isfinite(size)):
                 raise NotConverged("the temperature is not finite")
             if iteration > 0 and size.max() <= self.tolerance:
-                return T, rate, iteration, diagonal
+                return T, rate, theta, iteration, diagonal
             delta = np.zeros_like(T)
             self.system.solve(residual, delta, self.linear_tolerance if linear else LOOSE)
             T = advance_over_kinks(T, delta, self.kinks)

@@ -1,0 +1,393 @@
+"""Blood in vessels: where it flows, how warm it is, and what it takes from the tissue.
+
+    rho_b c_b (A dT_b/dt + Q dT_b/ds) = h P (T_wall - T_b),      h = Nu k_b / D
+
+The bulk temperature ``T_b`` lives on stations along the centre lines. A meshed vessel exchanges heat through its wall's
+facets. A thin one is a line: it exchanges heat with the tissue on a circle around it, of radius ``r``, through
+
+    q' = (T(r) - T_b) / (1 / (pi Nu k_b) + ln(r / R) / (2 pi k))          [W/m]
+
+whose second resistance is that of the tissue between its wall (radius ``R``) and the circle; where the mesh is coarser
+than the vessel, the circle is as wide as an edge, so that its mean temperature is one that the mesh can tell (Koeppl,
+Vidotto, Wohlmuth & Zunino 2018, Int. J. Numer. Meth. Biomed. Eng. 34:e3095, spread a line source likewise).
+
+The Nusselt number at a station is that of the boundary layer which the wall's temperatures upstream have made. A layer
+is as thick as after an entry length ``x``, with ``x^(-1/3) = sum_j (s - s_j)^(-1/3) dT_j / dT``: Leveque's solution for
+each rise ``dT_j`` of the wall temperature, superposed (Lighthill 1950, Proc. R. Soc. A 202:359). It begins anew in each
+segment of the network.
+"""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from rfasim.circulation import Inflow
+from rfasim.convection import local_nusselt, reynolds
+from rfasim.errors import InputError
+from rfasim.lumens import is_meshed
+from rfasim.network import Network, Tube, build_network
+from rfasim.solver.location import locate
+from rfasim.solver.space import Array
+from rfasim.solver.streams import Streams
+
+if TYPE_CHECKING:
+    from rfasim.case import Case
+    from rfasim.domain import Domain
+
+# Length of a station over the vessel's diameter; and at least so many stations in a segment, because the upwind scheme
+# spreads the temperature by about one station.
+STATION, FEWEST = 0.25, 40
+# Blood moves by heat conduction, not by its flow, where the Peclet number u D / alpha is below this.
+STILL = 1.0
+# Points on the circle around a line; radius of the circle over the mesh's edge.
+AROUND, CIRCLE = 8, 1.0
+# A wall facet is divided so many times along each edge, so that its area goes to the right stations.
+PARTS = 4
+# The wall is warmer than the incoming blood by at least this [K] where a boundary layer is worth tracing.
+LEAST_RISE = 0.01
+
+
+def network_of(case: Case) -> tuple[Network | None, tuple[int, ...]]:
+    """The graph of the vessels in which blood flows (None without any), and which vessels of the case these are.
+
+    Raises InputError for vessels that do not hang together as they should.
+    """
+    flowing = tuple(k for k, vessel in enumerate(case.vessels) if vessel.treatment != "held")
+    if not flowing:
+        return None, ()
+    vessels = [case.vessels[k] for k in flowing]
+    return build_network([Tube(v.name, np.array(v.points), v.diameter, v.collects) for v in vessels]), flowing
+
+
+def check_network(case: Case) -> None:
+    """Raise InputError, with the case's path, for vessels that no flow reaches and flows that do not balance."""
+    network, flowing = network_of(case)
+    if network is None:
+        return
+    try:
+        flows = network.flows([case.vessels[k].stated_flow for k in flowing], case.blood.viscosity)
+        network.order(flows)
+    except InputError as error:
+        index = re.match(r"vessels\[(\d+)\](.*)", error.path)
+        if index is None:
+            raise
+        raise InputError(f"vessels[{flowing[int(index[1])]}]{index[2]}", error.message) from None
+
+
+@dataclass(frozen=True)
+class Regime:
+    """What a stretch of constant flows is made of: the streams, the speed at each station, what stands still."""
+
+    streams: Streams
+    pairs: Array  # which pairs of node and station the streams have
+    flow: Array  # (stations,) [m^3/s], along the segment's points
+    moves: Array  # (stations,) bool: whether the blood there is more than a part of the tissue
+    still: frozenset[int]  # meshed vessels of the case that are part of the heat equation's domain
+
+
+class Bloodstream:
+    """The flowing vessels of a case on its mesh.
+
+    Station arrays: ``vessel`` (of the case), ``segment``, ``length`` [m], ``diameter`` [m], ``content`` [J/K]: what the
+    blood in it can store. Pairs of a node and a station carry ``measure``: wall area [m^2], or length of line [m].
+    """
+
+    def __init__(self, case: Case, domain: Domain) -> None:
+        self.case, self.domain = case, domain
+        network, self.of_case = network_of(case)
+        assert network is not None, "no blood flows"
+        self.network = network
+        self.n_nodes = domain.space.n_nodes
+        blood = case.blood
+        self.heat_per_volume = blood.density * blood.heat_capacity
+        self.kinematic_viscosity = blood.viscosity / blood.density
+        self.diffusivity = blood.thermal_conductivity / self.heat_per_volume
+        self.prandtl = self.kinematic_viscosity / self.diffusivity
+        self._place_stations()
+        meshed = np.array([is_meshed(case, v) for v in case.vessels])
+        self.is_line = ~meshed[self.vessel]
+        nodes: list[Array] = []
+        stations: list[Array] = []
+        measure: list[Array] = []
+        lumen: list[tuple[Array, Array, Array]] = []
+        self.line_resistance = np.zeros(self.n)  # m K/W, of the tissue between wall and circle
+        for k in self.of_case:
+            if meshed[k]:
+                found = self._wall_pairs(k)
+                lumen.append(self._lumen_shares(k))
+            else:
+                found = self._line_pairs(k)
+            for store, values in zip((nodes, stations, measure), found, strict=True):
+                store.append(values)
+        empty = np.zeros(0)
+        self.nodes = np.concatenate([empty, *nodes]).astype(np.int64)
+        self.stations = np.concatenate([empty, *stations]).astype(np.int64)
+        self.measure = np.concatenate([empty, *measure])
+        # blood in the lumens' cells: (node, station, volume)
+        self.lumen_nodes, self.lumen_stations, self.lumen_volumes = (
+            np.concatenate([empty, *(rows[k] for rows in lumen)]) for k in range(3)
+        )
+        self.lumen_nodes = self.lumen_nodes.astype(np.int64)
+        self.lumen_stations = self.lumen_stations.astype(np.int64)
+        self.volume = np.bincount(self.lumen_stations, self.lumen_volumes, self.n)
+        self.capacity = np.zeros(self.n)
+        for k in self.of_case:
+            tissue = domain.tissues[domain.tissue_names.index(case.vessels[k].tissue)] if meshed[k] else None
+            if tissue is not None:
+                mine = self.vessel == k
+                self.capacity[mine] = self.volume[mine] * tissue.density * tissue.heat_capacity
+        self.wall = np.bincount(self.stations, self.measure, self.n)
+        self.has_wall = self.wall > 0
+        inlet = [blood.temperature if v.temperature is None else v.temperature for v in case.vessels]
+        self.inlet = np.array(inlet)[self.vessel]
+        self.content = self.heat_per_volume * np.pi / 4 * self.diameter**2 * self.length
+
+    def _place_stations(self) -> None:
+        """Stations of equal length along each segment of the network."""
+        segment, length, middle = [], [], []
+        self.first: list[int] = []
+        self.count: list[int] = []
+        for number, piece in enumerate(self.network.segments):
+            n = max(FEWEST, int(np.ceil(piece.length / (STATION * piece.diameter))))
+            along = np.concatenate([[0.0], np.cumsum(np.linalg.norm(np.diff(piece.points, axis=0), axis=1))])
+            at = (np.arange(n) + 0.5) / n * along[-1]
+            self.first.append(sum(self.count))
+            self.count.append(n)
+            segment.append(np.full(n, number))
+            length.append(np.full(n, along[-1] / n))
+            middle.append(np.stack([np.interp(at, along, piece.points[:, axis]) for axis in range(3)], axis=1))
+        self.segment = np.concatenate(segment)
+        self.length = np.concatenate(length)
+        self.middle = np.concatenate(middle)
+        pieces = self.network.segments
+        self.diameter = np.array([piece.diameter for piece in pieces])[self.segment]
+        self.vessel = np.array([self.of_case[piece.vessel] for piece in pieces])[self.segment]
+        self.n = len(self.segment)
+
+    def _nearest(self, vessel: int, x: Array) -> Array:
+        """The station of ``vessel`` nearest to each point."""
+        from scipy.spatial import cKDTree
+
+        own = np.flatnonzero(self.vessel == vessel)
+        return np.asarray(own[cKDTree(self.middle[own]).query(x)[1]])
+
+    def _wall_pairs(self, vessel: int) -> tuple[Array, Array, Array]:
+        """Nodes of the wall, stations, and wall area [m^2] between them."""
+        facets = self.domain.mesh.facets.get(f"vessels[{vessel}].wall", np.zeros((0, 3), np.uint32)).astype(np.int64)
+        if len(facets) == 0:
+            return np.zeros(0), np.zeros(0), np.zeros(0)
+        corners = self.domain.space.points[facets]
+        area = 0.5 * np.linalg.norm(np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]), axis=1)
+        weights = _subdivision(PARTS)
+        x = np.einsum("pv,fvd->fpd", weights, corners)
+        station = self._nearest(vessel, x.reshape(-1, 3)).reshape(len(facets), -1)
+        shares = area[:, None, None] / len(weights) * weights
+        nodes = np.broadcast_to(facets[:, None, :], shares.shape)
+        return _summed(nodes, np.broadcast_to(station[:, :, None], shares.shape), shares, self.n)
+
+    def _lumen_shares(self, vessel: int) -> tuple[Array, Array, Array]:
+        """Nodes of the lumen, stations, and volume of blood [m^3] between them."""
+        space = self.domain.space
+        cells = np.flatnonzero(self.domain.vessel_of_cell == vessel)
+        vertices = space.cells[cells].astype(np.int64)
+        if len(cells) == 0:
+            return np.zeros(0), np.zeros(0), np.zeros(0)
+        station = self._nearest(vessel, space.points[vertices].mean(axis=1))
+        shares = np.asarray(space.shares[cells])
+        return _summed(vertices, np.broadcast_to(station[:, None], vertices.shape), shares, self.n)
+
+    def _line_pairs(self, vessel: int) -> tuple[Array, Array, Array]:
+        """Nodes around a line, stations, and length of line [m] between them; notes the tissue's resistance."""
+        domain, space = self.domain, self.domain.space
+        own = np.flatnonzero(self.vessel == vessel)
+        tissue = domain.conducts & (domain.vessel_of_cell < 0)
+        cells = np.flatnonzero(tissue)
+        at, _ = locate(space.points, space.cells[cells], self.middle[own])
+        inside = at >= 0
+        own, at = own[inside], cells[at[inside]]
+        # the edge of a regular tetrahedron of the cell's volume
+        edge = np.cbrt(6 * np.sqrt(2.0) * space.volumes[at])
+        radius = np.maximum(self.diameter[own] / 2, CIRCLE * edge)
+        u, v = _across(self._directions()[own])
+        turn = 2 * np.pi * (np.arange(AROUND) + 0.5) / AROUND
+        x = self.middle[own][:, None] + radius[:, None, None] * (
+            np.cos(turn)[None, :, None] * u[:, None] + np.sin(turn)[None, :, None] * v[:, None]
+        )
+        cell, weights = locate(space.points, space.cells[cells], x.reshape(-1, 3))
+        found = cell >= 0
+        station = np.repeat(own, AROUND)[found]
+        vertices = space.cells[cells[cell[found]]].astype(np.int64)
+        around = np.bincount(station, minlength=self.n)
+        share = weights[found] * (self.length / np.maximum(around, 1))[station][:, None]
+        k = np.array([t.thermal_conductivity for t in domain.tissues])[domain.cell_tissue[at]]
+        self.line_resistance[own] = np.log(radius / (self.diameter[own] / 2)) / (2 * np.pi * k)
+        return _summed(vertices, np.broadcast_to(station[:, None], vertices.shape), share, self.n)
+
+    def _directions(self) -> Array:
+        """Unit vector along the centre line at each station."""
+        out = np.zeros((self.n, 3))
+        for first, n in zip(self.first, self.count, strict=True):
+            out[first : first + n] = np.gradient(self.middle[first : first + n], axis=0)
+        return np.asarray(out / np.linalg.norm(out, axis=1, keepdims=True))
+
+    # ------------------------------------------------------------------------------------------------- flow
+
+    def regime(self, inflow: Inflow, closed: Sequence[int] = ()) -> Regime:
+        """The streams with ``inflow`` and the ``closed`` vessels (of the case) shut."""
+        blood = self.case.blood
+        stated: list[float | None] = []
+        for k in self.of_case:
+            vessel = self.case.vessels[k]
+            flow = vessel.stated_flow
+            stated.append(0.0 if k in closed else None if flow is None else flow * inflow.of(vessel.kind))
+        flows = self.network.flows(stated, blood.viscosity)
+        section = np.array([np.pi / 4 * piece.diameter**2 for piece in self.network.segments])
+        diameters = np.array([piece.diameter for piece in self.network.segments])
+        flows = np.where(np.abs(flows) / section * diameters / self.diffusivity < STILL, 0.0, flows)
+        moves = flows != 0.0
+        feeds, order = self._feeds(flows)
+        flow = flows[self.segment]
+        still = frozenset(
+            int(k) for k in np.unique(self.vessel[~self.is_line]) if not moves[self.segment[self.vessel == k]].any()
+        )
+        # a meshed vessel that stands still is part of the heat equation's domain; a line that does is tissue
+        alive = np.where(self.is_line, flow != 0.0, ~np.isin(self.vessel, list(still)))
+        pairs = np.flatnonzero(alive[self.stations])
+        streams = Streams(
+            np.where(alive, self.capacity, 0.0), self.nodes[pairs], self.stations[pairs], feeds, self.inlet, order,
+            self.n_nodes,
+        )  # fmt: skip
+        return Regime(streams, pairs, flow, alive, still)
+
+    def _feeds(self, flows: Array) -> tuple[Array, Array]:
+        """Rows (station, what feeds it, capacity rate [W/K]), and the stations in the order of the stream."""
+        pieces = self.network.segments
+        rows: list[tuple[int, int, float]] = []
+        order: list[Array] = []
+        leaving: dict[int, list[tuple[int, float]]] = {}  # node -> (last station, flow) of what flows into it
+        out = np.zeros(len(self.network.nodes))  # what flows out of each node into segments
+        for number, piece in enumerate(pieces):
+            if flows[number] != 0:
+                out[piece.start if flows[number] > 0 else piece.end] += abs(flows[number])
+        for number in self.network.order(flows):
+            piece, flow = pieces[number], flows[number]
+            own = self.first[number] + np.arange(self.count[number])
+            own = own if flow >= 0 else own[::-1]
+            order.append(own)
+            if flow == 0:
+                continue
+            start, end = (piece.start, piece.end) if flow > 0 else (piece.end, piece.start)
+            rate = self.heat_per_volume * abs(flow)
+            arriving = leaving.get(start, [])
+            total = max(sum(q for _, q in arriving), out[start])
+            for station, q in arriving:
+                rows.append((int(own[0]), station, rate * q / total))
+            # what no segment brings comes from outside: an inlet, or small branches that were left out
+            missing = 1.0 - sum(q for _, q in arriving) / total
+            if not arriving or missing > 1e-9:
+                rows.append((int(own[0]), -1, rate * missing))
+            rows += [(int(b), int(a), rate) for a, b in itertools.pairwise(own)]
+            leaving.setdefault(end, []).append((int(own[-1]), abs(flow)))
+        feeds = np.array(rows, float).reshape(-1, 3)
+        return feeds, np.concatenate(order)
+
+    # ------------------------------------------------------------------------------------------------- heat
+
+    def wall_temperature(self, T: Array, theta: Array) -> Array:
+        """Mean temperature [degC] all round of the wall at each station (of a line: on its circle)."""
+        total = np.bincount(self.stations, self.measure * T[self.nodes], self.n)
+        wall = np.where(self.has_wall, total / np.where(self.has_wall, self.wall, 1.0), theta)
+        for first, n in zip(self.first, self.count, strict=True):
+            known = np.flatnonzero(self.has_wall[first : first + n])
+            if 0 < len(known) < n:  # between two coarse facets, or outside the domain
+                wall[first : first + n] = np.interp(np.arange(n), known, wall[first : first + n][known])
+        return np.asarray(wall)
+
+    def nusselt(self, regime: Regime, wall: Array, theta: Array) -> Array:
+        """Nusselt number at each station for the temperatures of wall and blood [degC]."""
+        distance = np.empty(self.n)
+        streams = regime.streams
+        for first, n in zip(self.first, self.count, strict=True):
+            own = slice(first, first + n)
+            flow = regime.flow[first]
+            ds = self.length[first]
+            steps = np.arange(n + 1.0) ** (2 / 3)
+            kernel = 1.5 * ds ** (-1 / 3) * np.diff(steps)  # mean of (s - s_j)^(-1/3) over a station
+            if flow == 0.0:
+                distance[own] = np.inf
+                continue
+            rise = wall[own] if flow > 0 else wall[own][::-1]
+            begin = first if flow > 0 else first + n - 1
+            rise = rise - _mixed(streams, begin, theta)
+            spread = np.convolve(np.diff(rise, prepend=0.0), kernel)[:n]
+            traced = np.abs(rise) > LEAST_RISE
+            thin = np.where(traced, spread / np.where(traced, rise, 1.0), kernel)
+            x = np.maximum(thin, 1e-3 * kernel[0]) ** -3.0
+            distance[own] = x if flow > 0 else x[::-1]
+        Re = reynolds(np.abs(regime.flow), self.diameter, self.kinematic_viscosity)
+        return np.asarray(local_nusselt(Re, self.prandtl, self.diameter, distance))
+
+    def exchange(self, regime: Regime, T: Array, theta: Array) -> Array:
+        """Conductance [W/K] of the regime's pairs of node and station."""
+        Nu = self.nusselt(regime, self.wall_temperature(T, theta), theta)
+        return self._conductance(Nu)[self.stations[regime.pairs]] * self.measure[regime.pairs]
+
+    def _conductance(self, Nu: Array) -> Array:
+        """Per wall area [W/(m^2 K)], of lines per length [W/(m K)]."""
+        k = self.case.blood.thermal_conductivity
+        along = 1.0 / (1.0 / (np.pi * Nu * k) + self.line_resistance)
+        return np.asarray(np.where(self.is_line, along, Nu * k / self.diameter))
+
+    def inner_wall(self, regime: Regime, T: Array, theta: Array) -> Array:
+        """Mean temperature [degC] of the wall itself at each station: of a line, inwards from its circle."""
+        wall = self.wall_temperature(T, theta)
+        film = 1.0 / (np.pi * self.nusselt(regime, wall, theta) * self.case.blood.thermal_conductivity)
+        share = np.where(self.is_line & (regime.flow != 0), film / (film + self.line_resistance), 1.0)
+        return np.asarray(theta + share * (wall - theta))
+
+    def flow_of_vessel(self, regime: Regime, vessel: int) -> float:
+        """Largest volume flow [m^3/s] in a vessel of the case."""
+        return float(np.abs(regime.flow[self.vessel == vessel]).max())
+
+
+def _subdivision(n: int) -> Array:
+    """Barycentric coordinates of the middles of the n^2 equal parts of a triangle."""
+    out = []
+    for i in range(n):
+        for j in range(n - i):
+            out.append(((3 * i + 1) / (3 * n), (3 * j + 1) / (3 * n)))
+            if i + j < n - 1:
+                out.append(((3 * i + 2) / (3 * n), (3 * j + 2) / (3 * n)))
+    ab = np.array(out)
+    return np.column_stack([ab, 1 - ab.sum(axis=1)])
+
+
+def _summed(nodes: Array, stations: Array, values: Array, n_stations: int) -> tuple[Array, Array, Array]:
+    """Rows (node, station, value) with equal pairs added up, ordered by node."""
+    key = nodes.ravel() * np.int64(n_stations) + stations.ravel()
+    pairs, inverse = np.unique(key, return_inverse=True)
+    return pairs // n_stations, pairs % n_stations, np.bincount(inverse.reshape(-1), values.ravel(), len(pairs))
+
+
+def _across(along: Array) -> tuple[Array, Array]:
+    """Two unit vectors perpendicular to each direction and to each other."""
+    helper = np.eye(3)[np.abs(along).argmin(axis=1)]
+    u = np.cross(along, helper)
+    u /= np.linalg.norm(u, axis=1, keepdims=True)
+    return u, np.cross(along, u)
+
+
+def _mixed(streams: Streams, station: int, theta: Array) -> float:
+    """Temperature [degC] of what flows into a station."""
+    rows = slice(streams.starts[station], streams.starts[station + 1])
+    rates, sources = streams.rates[rows], streams.sources[rows]
+    if rates.sum() == 0:
+        return float(theta[station])
+    up = np.where(sources < 0, streams.inlet[station], theta[np.maximum(sources, 0)])
+    return float((rates * up).sum() / rates.sum())
