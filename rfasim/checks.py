@@ -13,6 +13,7 @@ from rfasim.circulation import Inflow
 from rfasim.complaints import near
 from rfasim.errors import InputError
 from rfasim.generator import GROUND
+from rfasim.network import flowing_network, renumbered
 from rfasim.quantities import text
 from rfasim.tissues import LIBRARY, Tissue, resolve_tissues
 
@@ -250,12 +251,17 @@ def _vessels(case: Case) -> Found:
                 yield from _vessel_at_device(case, index, other, np.concatenate(steps))
     yield from _repeated("vessels", [vessel.name for vessel in case.vessels])
     if sound and case.vessels:
-        from rfasim.vessels import check_network
+        yield from _network(case)
 
-        try:
-            check_network(case)
-        except InputError as error:
-            yield error.path, error.message
+
+def _network(case: Case) -> Found:
+    network, flowing = flowing_network(case.vessels)
+    if network is None:
+        return
+    try:
+        network.order(network.flows([case.vessels[k].stated_flow for k in flowing], case.blood.viscosity))
+    except InputError as error:
+        yield renumbered(error.path, flowing), error.message
 
 
 def _vessel_at_device(case: Case, index: int, other: int, line: Array) -> Found:

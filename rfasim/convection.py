@@ -29,9 +29,10 @@ shorter counts as this long. There, conduction along the tube (left out of every
 #   Shah and London 1978, joint at x* = 0.01 as usually printed          1.1 %    4.3 %   jumps up, 4.30 to 4.92
 #   the same with the joint at x* = 0.001, where its parts come closest  0.03 %   0.45 %  still jumps up, by 0.8 %
 # Neither is within 1 %, continuous and falling. What both approximate is: five exponentials of Graetz's series, and
-# Leveque's expansion before those five suffice. That is below 0.001 %, smooth, and has an integral in closed form.
+# Leveque's expansion before those five suffice: 0.0006 % and 0.006 %, smooth, with an integral in closed form.
 _EIGENVALUES = np.array([2.70436442, 6.67903145, 10.67337954, 14.67107846, 18.66987186])  # lambda_n
-_CONSTANTS = np.array([0.74877456, 0.54382796, 0.46286106, 0.41541845, 0.38291919])  # G_n; both: Shah and London 1978
+_CONSTANTS = np.array([0.74877456, 0.54382796, 0.46286106, 0.41541845, 0.38291919])  # G_n
+# both to eight digits from rfasim/verification/graetz.py; Shah and London 1978 print them to six or seven
 _WEIGHTS = 8 * _CONSTANTS / _EIGENVALUES**2
 _DEVELOPED = float(_EIGENVALUES[0] ** 2 / 2)  # 3.657
 _FASTER = _EIGENVALUES**2 - _EIGENVALUES[0] ** 2

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import heapq
 import math
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import TYPE_CHECKING
 
 import numpy as np
 import scipy.sparse
@@ -19,6 +21,9 @@ import scipy.sparse.linalg
 from numpy.typing import NDArray
 
 from rfasim.errors import InputError
+
+if TYPE_CHECKING:
+    from rfasim.case import Vessel
 
 Array = NDArray[np.float64]
 Index = NDArray[np.int64]
@@ -373,3 +378,21 @@ def _at(point: Array) -> str:
 
 def _ml_min(flow: float) -> str:
     return f"{float(flow) / _ML_MIN:.6g} mL/min"
+
+
+# ---------------------------------------------------------------------------------------------- from a case
+
+
+def flowing_network(vessels: Sequence[Vessel]) -> tuple[Network | None, tuple[int, ...]]:
+    """The network of the vessels of a case in which blood flows (None without any), and which of them these are."""
+    flowing = tuple(k for k, vessel in enumerate(vessels) if vessel.treatment != "held")
+    if not flowing:
+        return None, ()
+    chosen = [vessels[k] for k in flowing]
+    return build_network([Tube(v.name, np.array(v.points), v.diameter, v.collects) for v in chosen]), flowing
+
+
+def renumbered(path: str, flowing: Sequence[int]) -> str:
+    """The path of a complaint about the network's ``vessels[k]``, with the number that this vessel has in the case."""
+    match = re.match(r"vessels\[(\d+)\](.*)", path)
+    return path if match is None else f"vessels[{flowing[int(match[1])]}]{match[2]}"

@@ -20,7 +20,6 @@ segment of the network.
 from __future__ import annotations
 
 import itertools
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -28,10 +27,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from rfasim.circulation import Inflow
-from rfasim.convection import local_nusselt, reynolds
-from rfasim.errors import InputError
+from rfasim.convection import local_nusselt, prandtl, reynolds
 from rfasim.lumens import is_meshed
-from rfasim.network import Network, Tube, build_network
+from rfasim.network import flowing_network
 from rfasim.solver.location import locate
 from rfasim.solver.space import Array
 from rfasim.solver.streams import Streams
@@ -51,33 +49,6 @@ AROUND, CIRCLE = 8, 1.0
 PARTS = 4
 # The wall is warmer than the incoming blood by at least this [K] where a boundary layer is worth tracing.
 LEAST_RISE = 0.01
-
-
-def network_of(case: Case) -> tuple[Network | None, tuple[int, ...]]:
-    """The graph of the vessels in which blood flows (None without any), and which vessels of the case these are.
-
-    Raises InputError for vessels that do not hang together as they should.
-    """
-    flowing = tuple(k for k, vessel in enumerate(case.vessels) if vessel.treatment != "held")
-    if not flowing:
-        return None, ()
-    vessels = [case.vessels[k] for k in flowing]
-    return build_network([Tube(v.name, np.array(v.points), v.diameter, v.collects) for v in vessels]), flowing
-
-
-def check_network(case: Case) -> None:
-    """Raise InputError, with the case's path, for vessels that no flow reaches and flows that do not balance."""
-    network, flowing = network_of(case)
-    if network is None:
-        return
-    try:
-        flows = network.flows([case.vessels[k].stated_flow for k in flowing], case.blood.viscosity)
-        network.order(flows)
-    except InputError as error:
-        index = re.match(r"vessels\[(\d+)\](.*)", error.path)
-        if index is None:
-            raise
-        raise InputError(f"vessels[{flowing[int(index[1])]}]{index[2]}", error.message) from None
 
 
 @dataclass(frozen=True)
@@ -100,7 +71,7 @@ class Bloodstream:
 
     def __init__(self, case: Case, domain: Domain) -> None:
         self.case, self.domain = case, domain
-        network, self.of_case = network_of(case)
+        network, self.of_case = flowing_network(case.vessels)
         assert network is not None, "no blood flows"
         self.network = network
         self.n_nodes = domain.space.n_nodes
@@ -108,7 +79,7 @@ class Bloodstream:
         self.heat_per_volume = blood.density * blood.heat_capacity
         self.kinematic_viscosity = blood.viscosity / blood.density
         self.diffusivity = blood.thermal_conductivity / self.heat_per_volume
-        self.prandtl = self.kinematic_viscosity / self.diffusivity
+        self.prandtl = prandtl(self.kinematic_viscosity, self.diffusivity)
         self._place_stations()
         meshed = np.array([is_meshed(case, v) for v in case.vessels])
         self.is_line = ~meshed[self.vessel]

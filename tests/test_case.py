@@ -66,6 +66,8 @@ def test_every_default_is_visible_in_the_resolved_case() -> None:
         "density": "1050 kg/m^3",
         "heat_capacity": "3617 J/(kg K)",
         "temperature": "37 degC",
+        "thermal_conductivity": "0.52 W/(m K)",
+        "viscosity": "0.0035 Pa s",
     }
     assert data["electrodes"][0]["direction"] == [0, 0, -1]
 
@@ -338,7 +340,7 @@ REFUSED = [
     (
         {
             "domain.axisymmetric": "true",
-            "vessels": "[{points: [[9 mm,0 mm,0 mm],[9 mm,9 mm,0 mm]], diameter: 3 mm}]",
+            "vessels": "[{points: [[9 mm,0 mm,0 mm],[9 mm,9 mm,0 mm]], diameter: 3 mm, flow: 0 mL/min}]",
         },
         "vessels",
         "not round about the z axis",
@@ -378,7 +380,7 @@ REFUSED = [
         "the same as the point before",
     ),
     (
-        {"vessels": "[{points: [[90 mm, 0 mm, 0 mm], [90 mm, 9 mm, 0 mm]], diameter: 3 mm}]"},
+        {"vessels": "[{points: [[90 mm, 0 mm, 0 mm], [90 mm, 9 mm, 0 mm]], diameter: 3 mm, flow: 9 ml/min}]"},
         "vessels[0]",
         "outside the domain",
     ),

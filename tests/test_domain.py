@@ -39,7 +39,10 @@ def test_a_mesh_from_a_file_gives_the_run_of_the_mesh_it_was(tmp_path: Path) -> 
 
 
 def test_a_vessel_and_a_sharp_tumour_are_meshed_named_and_held() -> None:
-    vessel = "[{name: v, points: [[8 mm, -80 mm, 0 mm], [8 mm, 80 mm, 0 mm]], diameter: 6 mm, temperature: 36 degC}]"
+    vessel = (
+        "[{name: v, points: [[8 mm, -80 mm, 0 mm], [8 mm, 80 mm, 0 mm]], diameter: 6 mm, treatment: held, "
+        "temperature: 36 degC}]"
+    )
     tumour = "{shape: ball, centre: [0 mm, 0 mm, 0 mm], diameter: 16 mm, sharp: true}"
     domain = build_domain(needle(("vessels", vessel), ("tumour", tumour)))
     volumes = {

@@ -24,14 +24,14 @@ def test_joule_is_a_source_and_nothing_else():
 def test_perfusion_takes_w_rho_c_times_the_difference_to_blood():
     space = Space(*cube(2))
     w, rho, c = 0.0064, 1050.0, 3617.0
-    term = Perfusion(space.node_volumes() * w * rho * c, 37.0)
+    term = Perfusion(((None, space.node_volumes() * w * rho * c),), 37.0)
     reaction, source = term(_state(space.n_nodes))
     power = source.sum() - (reaction * 60.0).sum()
     assert power == pytest.approx(-w * rho * c * 1.0 * (60.0 - 37.0))  # the cube holds 1 m^3
 
 
 def test_perfusion_stops_where_vessels_have_closed():
-    term = Perfusion(np.array([2.0, 2.0]), 37.0)
+    term = Perfusion(((None, np.array([2.0, 2.0])),), 37.0)
     state = HeatState(np.array([50.0, 50.0]), np.zeros(2), np.array([1.0, 0.25]))
     reaction, source = term(state)
     assert reaction == pytest.approx([2.0, 0.5])
@@ -47,7 +47,7 @@ def test_metabolism_and_surface_exchange():
 
 
 def test_a_body_at_its_mediums_temperature_gains_nothing():
-    for term in (Perfusion(np.ones(3), 60.0), SurfaceExchange(np.ones(3), 60.0, "boundary")):
+    for term in (Perfusion(((None, np.ones(3)),), 60.0), SurfaceExchange(np.ones(3), 60.0, "boundary")):
         reaction, source = term(_state(3))
         assert source - reaction * 60.0 == pytest.approx(np.zeros(3))
 
