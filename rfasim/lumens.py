@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from rfasim.case import Case, Vessel
 
 # Edge over diameter: where the zone will lie, and far from it, where a tube must only stay round.
-NEAR_SIZE, FAR_SIZE = 0.25, 0.5
+NEAR_SIZE, FAR_SIZE = 0.2, 0.5
 # Edge at a surface over the octants' there (see mesh_size.COARSENING): the size field is about octants.
 OCTANTS = 1.5
 

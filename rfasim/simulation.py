@@ -640,16 +640,19 @@ class Simulation:
         if self.blood is not None:
             gain = self.blood.change(self.inflow, s.temperature, s.gone, self._storage_of)
             if gain is not None:
-                H, _ = self.storage.enthalpy(s.temperature, s.gone)
+                # of free nodes it is the enthalpy that has been carried along, to the last joule
+                H = np.where(self.is_held, self.storage.enthalpy(s.temperature, s.gone)[0], s.enthalpy) + gain
                 self._prepare_storage()
-                H, T = H + gain, s.temperature.copy()
+                T = s.temperature.copy()
                 self.blood.show(T, self.is_held, self.is_fixed)
                 free = np.flatnonzero(~self.is_held)
                 T[free] = temperature_of(
                     lambda t: self.storage.enthalpy(t, s.gone[free], free), H[free], T[free], self.storage.kinks
                 )
-                s.temperature = T
-                s.enthalpy, _ = self.storage.enthalpy(T, s.gone)
+                s.temperature, s.enthalpy = T, H
+                # nodes held at the outer boundary take no heat: what blood brings there has left
+                kept, _ = self.storage.enthalpy(T, s.gone)
+                s.energy["boundary"] += float((H - kept)[self.is_fixed].sum())
         self._prepare_heat()
         s.past = []
         s.step = min(s.step, STEP_AFTER_JUMP * self.case.time.first_step)

@@ -5,7 +5,7 @@
 The bulk temperature ``T_b`` lives on stations along the centre lines. A meshed vessel exchanges heat through its wall's
 facets. A thin one is a line: it exchanges heat with the tissue on a circle around it, of radius ``r``, through
 
-    q' = (T(r) - T_b) / (1 / (pi Nu k_b) + ln(r / R) / (2 pi k))          [W/m]
+    q' = (T(r) - T_b) / (1 / (pi Nu k_b) + ln(r_eq / R) / (2 pi k))       [W/m]
 
 whose second resistance is that of the tissue between its wall (radius ``R``) and the circle; where the mesh is coarser
 than the vessel, the circle is as wide as an edge, so that its mean temperature is one that the mesh can tell (Koeppl,
@@ -154,11 +154,18 @@ class Bloodstream:
         if len(facets) == 0:
             return np.zeros(0), np.zeros(0), np.zeros(0)
         corners = self.domain.space.points[facets]
-        area = 0.5 * np.linalg.norm(np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]), axis=1)
+        normal = 0.5 * np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
         weights = _subdivision(PARTS)
         x = np.einsum("pv,fvd->fpd", weights, corners)
         station = self._nearest(vessel, x.reshape(-1, 3)).reshape(len(facets), -1)
-        shares = area[:, None, None] / len(weights) * weights
+        # the part of the round wall that a facet stands for, seen from the centre line: exact whatever its facets
+        along = self._directions()[station]
+        out = x - self.middle[station]
+        out -= np.einsum("fpd,fpd->fp", out, along)[..., None] * along
+        squared = np.maximum(np.einsum("fpd,fpd->fp", out, out), 1e-30)
+        radius = self.case.vessels[vessel].diameter / 2
+        area = radius * np.abs(np.einsum("fd,fpd->fp", normal, out)) / squared
+        shares = area[..., None] / len(weights) * weights
         nodes = np.broadcast_to(facets[:, None, :], shares.shape)
         return _summed(nodes, np.broadcast_to(station[:, :, None], shares.shape), shares, self.n)
 
@@ -196,9 +203,14 @@ class Bloodstream:
         vertices = space.cells[cells[cell[found]]].astype(np.int64)
         around = np.bincount(station, minlength=self.n)
         share = weights[found] * (self.length / np.maximum(around, 1))[station][:, None]
+        nodes, stations, lengths = _summed(vertices, np.broadcast_to(station[:, None], vertices.shape), share, self.n)
         k = np.array([t.thermal_conductivity for t in domain.tissues])[domain.cell_tissue[at]]
-        self.line_resistance[own] = np.log(radius / (self.diameter[own] / 2)) / (2 * np.pi * k)
-        return _summed(vertices, np.broadcast_to(station[:, None], vertices.shape), share, self.n)
+        off = space.points[nodes] - self.middle[stations]
+        along = self._directions()[stations]
+        off -= np.einsum("pd,pd->p", off, along)[:, None] * along
+        reach = _equivalent_radius(stations, lengths, np.linalg.norm(off, axis=1), self.n)
+        self.line_resistance[own] = np.log(reach[own] / (self.diameter[own] / 2)) / (2 * np.pi * k)
+        return nodes, stations, lengths
 
     def _directions(self) -> Array:
         """Unit vector along the centre line at each station."""
@@ -232,7 +244,7 @@ class Bloodstream:
         pairs = np.flatnonzero(alive[self.stations])
         streams = Streams(
             np.where(alive, self.capacity, 0.0), self.nodes[pairs], self.stations[pairs], feeds, self.inlet, order,
-            self.n_nodes,
+            self.is_line, self.n_nodes,
         )  # fmt: skip
         return Regime(streams, pairs, flow, alive, still)
 
@@ -276,8 +288,9 @@ class Bloodstream:
         wall = np.where(self.has_wall, total / np.where(self.has_wall, self.wall, 1.0), theta)
         for first, n in zip(self.first, self.count, strict=True):
             known = np.flatnonzero(self.has_wall[first : first + n])
-            if 0 < len(known) < n:  # between two coarse facets, or outside the domain
-                wall[first : first + n] = np.interp(np.arange(n), known, wall[first : first + n][known])
+            if 0 < len(known) < n:  # between two coarse facets; what is outside the domain is as warm as its blood
+                gaps = np.arange(known[0], known[-1] + 1)
+                wall[first + gaps] = np.interp(gaps, known, wall[first + known])
         return np.asarray(wall)
 
     def nusselt(self, regime: Regime, wall: Array, theta: Array) -> Array:
@@ -344,6 +357,23 @@ def _summed(nodes: Array, stations: Array, values: Array, n_stations: int) -> tu
     key = nodes.ravel() * np.int64(n_stations) + stations.ravel()
     pairs, inverse = np.unique(key, return_inverse=True)
     return pairs // n_stations, pairs % n_stations, np.bincount(inverse.reshape(-1), values.ravel(), len(pairs))
+
+
+def _equivalent_radius(stations: Array, weights: Array, radii: Array, n_stations: int) -> Array:
+    """Where the mean temperature that a line feels, and makes, on its nodes is that of the field around it [m].
+
+    Heat given to nodes at distances ``r_i`` in the shares ``w_i`` makes the field of so many rings; a ring's potential is
+    ``ln max(r, r_i)``, so that ``ln r_eq = sum_ij w_i w_j ln max(r_i, r_j)``. It is larger than the circle's radius, because
+    linear interpolation spreads the heat to the corners of the cells that the circle runs through.
+    """
+    order = np.lexsort((radii, stations))
+    s, w, log = stations[order], weights[order], np.log(np.maximum(radii[order], 1e-9))
+    total = np.bincount(s, w, n_stations)
+    share = w / total[s]
+    before = np.cumsum(share) - share  # of smaller radius, plus the stations before
+    first = np.searchsorted(s, np.arange(n_stations))
+    before -= before[np.minimum(first, len(s) - 1)][s]
+    return np.asarray(np.exp(np.bincount(s, share * (2 * before + share) * log, n_stations)))
 
 
 def _across(along: Array) -> tuple[Array, Array]:

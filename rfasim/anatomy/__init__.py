@@ -1,4 +1,4 @@
-"""From label images to the tissue at each point, and to the distance from the vessels in them."""
+"""From label images to the tissue at each point, to the distance from the vessels in them, and to their centre lines."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from rfasim.anatomy.centrelines import CentreLine, centre_lines, describe, write_centre_lines
 from rfasim.anatomy.labels import LabelDistance, LabelImage, read_labels
 from rfasim.errors import InputError
 
@@ -17,7 +18,17 @@ if TYPE_CHECKING:
 
 Array = NDArray[np.float64]
 
-__all__ = ["LabelDistance", "LabelImage", "read_labels", "tissue_of_points", "vessel_distance"]
+__all__ = [
+    "CentreLine",
+    "LabelDistance",
+    "LabelImage",
+    "centre_lines",
+    "describe",
+    "read_labels",
+    "tissue_of_points",
+    "vessel_distance",
+    "write_centre_lines",
+]
 
 
 def tissue_of_points(

@@ -31,11 +31,13 @@ def gather_exchange(nodes: Any, stations: Any, exchange: Any, T: Any, received: 
 
 
 @kernel
-def add_exchange(nodes: Any, stations: Any, exchange: Any, T: Any, theta: Any, out: Any) -> None:
-    """Add ``g (theta - T)`` of every pair to its node."""
+def add_exchange(nodes: Any, stations: Any, exchange: Any, pooled: Any, T: Any, theta: Any, received: Any, total: Any,
+                 out: Any) -> None:  # fmt: skip
+    """Add ``g (theta - T)`` of every pair to its node; ``T`` is the node's, or of pooled stations the mean of theirs."""
     for k in range(np.uint64(nodes.shape[0])):
-        i = nodes[k]
-        out[i] += exchange[k] * (theta[stations[k]] - T[i])
+        i, s = nodes[k], stations[k]
+        felt = received[s] / total[s] if pooled[s] and total[s] > 0.0 else T[i]
+        out[i] += exchange[k] * (theta[s] - felt)
 
 
 @kernel
@@ -77,11 +79,12 @@ class Streams:
 
     ``capacity`` (n,) [J/K]; ``nodes``, ``stations`` (pairs,): which node exchanges with which station; ``feeds``: rows
     (station, station that feeds it or -1 for an inlet, capacity rate [W/K]); ``inlet`` (n,) [degC]; ``order`` (n,): all
-    stations, each after those that feed it.
+    stations, each after those that feed it. ``pooled`` (n,) bool: stations that feel the mean temperature of their nodes
+    and give to each by its share, as a thin line in the middle of them does; others exchange with each node by itself.
     """
 
     def __init__(self, capacity: Array, nodes: Array, stations: Array, feeds: Array, inlet: Array, order: Array,
-                 n_nodes: int) -> None:
+                 pooled: Array, n_nodes: int) -> None:
         self.n, self.n_nodes = len(capacity), n_nodes
         self.capacity, self.inlet = np.ascontiguousarray(capacity, float), np.ascontiguousarray(inlet, float)
         self.nodes, self.stations = nodes.astype(np.uint32), stations.astype(np.uint32)
@@ -90,10 +93,17 @@ class Streams:
         self.rates = np.ascontiguousarray(by_station[:, 2])
         self.starts = np.searchsorted(by_station[:, 0], np.arange(self.n + 1)).astype(np.int64)
         self.order = order.astype(np.int64)
+        self.pooled = np.ascontiguousarray(pooled, np.bool_)
 
     def node_conductance(self, exchange: Array) -> Array:
         """Of each node the sum of ``g`` over its pairs [W/K]."""
         return np.bincount(self.nodes, exchange, self.n_nodes)
+
+    def add(self, exchange: Array, T: Array, theta: Array, out: Array) -> None:
+        """Add to ``out`` (n_nodes,) the heat [W] that each node takes from its stations."""
+        received, total = np.empty(self.n), np.empty(self.n)
+        gather_exchange(self.nodes, self.stations, exchange, T, received, total)
+        add_exchange(self.nodes, self.stations, exchange, self.pooled, T, theta, received, total, out)
 
     def follow(self, exchange: Array, T: Array, theta: Array, goal: Array | None = None, dh: float = 1.0) -> Array:
         """Stations after an implicit stage of ``dh`` [s] with end value ``goal`` [J] before it; steady when None.
