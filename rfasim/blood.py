@@ -15,7 +15,7 @@ along,
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -60,6 +60,10 @@ class Blood:
     def exchange(self, T: Array) -> Array:
         """Conductance [W/K] of each pair of a node and a station, at the nodes' temperatures ``T``."""
         return self.stream.exchange(self.regime, T, self.temperature)
+
+    def joule_in_lines(self, fields: Array, rows: Array, shares: Sequence[float], T: Array) -> Array:
+        """Joule heat [W] of the blood at each station of a line (see :meth:`Bloodstream.joule_in_lines`)."""
+        return self.stream.joule_in_lines(self.regime, fields, rows, shares, T, self.temperature)
 
     def collect(self, power: Array, held: Array, fixed: Array) -> Array:
         """Power [W] into each station of what is set free in nodes inside lumens (``held``, but not ``fixed``)."""

@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 
 # Edge over diameter: where the zone will lie, and far from it, where a tube must only stay round.
 NEAR_SIZE, FAR_SIZE = 0.2, 0.5
+# Of a line: edge over diameter where the zone will lie, and the least edge [m]. It is no surface of the mesh, but the
+# temperature falls off towards it over a length like its diameter.
+LINE_SIZE, LEAST_LINE_SIZE = 0.5, 1e-3
 # Edge at a surface over the octants' there (see mesh_size.COARSENING): the size field is about octants.
 OCTANTS = 1.5
 
@@ -72,14 +75,18 @@ def surfaces(case: Case, found: list[Group]) -> list[Surface]:
 
 
 def sizes(case: Case, found: list[Group], grow: float) -> Callable[[Array, Array], Array]:
-    """Edge lengths that the walls ask for at points (n, 3), as a function of them and of their distance beyond the
-    zone: what is far from the zone cannot matter."""
-    shapes = [(tubes(case, group.vessels), group.size) for group in found]
+    """Edge lengths that vessels ask for at points (n, 3), as a function of them and of their distance beyond the zone:
+    what is far from the zone cannot matter."""
+    shapes = [(tubes(case, group.vessels), OCTANTS * group.size) for group in found]
+    for index, vessel in enumerate(case.vessels):
+        if not is_meshed(case, vessel):
+            size = case.mesh.vessel_size or max(LINE_SIZE * vessel.diameter, LEAST_LINE_SIZE)
+            shapes.append((tubes(case, (index,)), size))
 
     def at(points: Array, beyond: Array) -> Array:
         out = np.full(len(points), np.inf)
         for shape, size in shapes:
-            out = np.minimum(out, OCTANTS * size + grow * np.maximum(np.abs(shape.distance(points)), beyond))
+            out = np.minimum(out, size + grow * np.maximum(np.abs(shape.distance(points)), beyond))
         return out
 
     return at

@@ -74,6 +74,7 @@ class Moment:
     reading: Reading
     potential: Array
     beyond: float  # W dissipated beyond the domain
+    in_lines: float  # W set free in blood of vessels that are lines, more than in tissue
     reactions: list[Array | None]
     sources: list[Array]
     flow: Flow
@@ -392,12 +393,17 @@ class Simulation:
             reading = operate(quantity, value, program.limits, admittance, time)
             readings.append((share, reading))
             rows.append(reading.voltage * (per_volt if self.is_complex else per_volt.real))
-        heat, beyond = self.potential.joule(np.array(rows), [share for share, _ in readings])
+        shares = [share for share, _ in readings]
+        heat, beyond = self.potential.joule(np.array(rows), shares)
+        in_blood = NO_PAIRS
+        if self.blood is not None:
+            in_blood = self.blood.joule_in_lines(self.potential.fields, np.array(rows), shares, T)
         # the ports' power is the reference: what the residual left over is spread with the heat
-        total, power = heat.sum() + beyond, sum(share * reading.power for share, reading in readings)
+        total, power = heat.sum() + beyond + in_blood.sum(), sum(share * reading.power for share, reading in readings)
         scale = power / total if total > 0 else 0.0
         heat *= scale
         beyond *= scale
+        in_blood = scale * in_blood
         shown = self.potential.field(rows[0])
         for port, nodes in enumerate(self.metal_of_port):
             shown[nodes] = rows[0][port]
@@ -412,14 +418,14 @@ class Simulation:
             reactions.append(reaction)
             sources.append(emitted)
         zero = np.zeros_like(T)
-        total = np.sum(sources, axis=0)
-        flow = Flow(self.conduction(T), sum((r for r in reactions if r is not None), zero), total)
+        sum_of_sources = np.sum(sources, axis=0)
+        flow = Flow(self.conduction(T), sum((r for r in reactions if r is not None), zero), sum_of_sources)
         if self.blood is not None:
             flow = replace(
                 flow, exchange=self.blood.exchange(T),
-                station_source=self.blood.collect(total, self.is_held, self.is_fixed),
+                station_source=in_blood + self.blood.collect(sum_of_sources, self.is_held, self.is_fixed),
             )  # fmt: skip
-        return Moment(reading, shown, beyond, reactions, sources, flow)
+        return Moment(reading, shown, beyond, float(in_blood.sum()), reactions, sources, flow)
 
     # --------------------------------------------------------------------------------------------------- loop
 
@@ -685,6 +691,7 @@ class Simulation:
             beyond = (1 - part) * now.beyond + part * end.beyond
             book["electrical"] += h * weight * beyond
             book["boundary"] += h * weight * beyond
+            book["electrical"] += h * weight * ((1 - part) * now.in_lines + part * end.in_lines)
         held = [0.0] * len(self.domain.held)
         for weight, rate in zip(WEIGHTS, step.rates, strict=True):
             for k, (_, nodes, _) in enumerate(self.domain.held):
@@ -745,7 +752,7 @@ class Simulation:
         out |= {
             "read_temperatures": np.array(r.temperatures),
             "reading": np.array([r.time, r.voltage, r.current, r.power, r.impedance.real, r.impedance.imag]),
-            "limited_by": r.limited_by, "beyond": now.beyond, "shown_potential": now.potential,
+            "limited_by": r.limited_by, "beyond": now.beyond, "in_lines": now.in_lines, "shown_potential": now.potential,
             "flow_reaction": now.flow.reaction, "flow_source": now.flow.source, "flow_exchange": now.flow.exchange,
             "flow_station_source": now.flow.station_source,
         }  # fmt: skip
@@ -797,7 +804,7 @@ class Simulation:
         n = len(self.terms)
         conductance = self.fixed_conduction if self.fixed_conduction is not None else saved["flow_conductance"]
         self.now = Moment(
-            reading, np.array(saved["shown_potential"]), float(saved["beyond"]),
+            reading, np.array(saved["shown_potential"]), float(saved["beyond"]), float(saved["in_lines"]),
             [np.array(saved[f"reaction_{k}"]) if f"reaction_{k}" in saved else None for k in range(n)],
             [np.array(saved[f"source_{k}"]) for k in range(n)],
             Flow(

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from rfasim.errors import InputError, RunError
-from rfasim.verification import bodies, books, columns, devices, manufactured
+from rfasim.verification import bodies, books, columns, devices, manufactured, vessels
 from rfasim.verification.claims import Check, Claim
 
 CHECKS: tuple[Check, ...] = (
@@ -25,6 +25,11 @@ CHECKS: tuple[Check, ...] = (
     bodies.two_spheres,
     devices.kohlrausch,
     columns.stefan,
+    vessels.tube,
+    vessels.line,
+    vessels.networks,
+    vessels.border,
+    vessels.at_rest,
     books.doses,
     manufactured.in_space,
     manufactured.in_time,

@@ -28,11 +28,14 @@ import numpy as np
 
 from rfasim.circulation import Inflow
 from rfasim.convection import local_nusselt, prandtl, reynolds
-from rfasim.lumens import is_meshed
+from rfasim.lumens import FAR_SIZE, is_meshed
 from rfasim.network import flowing_network
+from rfasim.solver import surface
+from rfasim.solver.linear import System
 from rfasim.solver.location import locate
 from rfasim.solver.space import Array
 from rfasim.solver.streams import Streams
+from rfasim.tissues import resolve_tissues
 
 if TYPE_CHECKING:
     from rfasim.case import Case
@@ -45,6 +48,8 @@ STATION, FEWEST = 0.25, 40
 STILL = 1.0
 # Points on the circle around a line; radius of the circle over the mesh's edge.
 AROUND, CIRCLE = 8, 1.0
+# How many edges beyond its circle, or its wall, the field around a vessel is taken to be a logarithm.
+REACH = 2.5
 # A wall facet is divided so many times along each edge, so that its area goes to the right stations.
 PARTS = 4
 # The wall is warmer than the incoming blood by at least this [K] where a boundary layer is worth tracing.
@@ -75,6 +80,7 @@ class Bloodstream:
         assert network is not None, "no blood flows"
         self.network = network
         self.n_nodes = domain.space.n_nodes
+        self.tissues = resolve_tissues(case.tissues)
         blood = case.blood
         self.heat_per_volume = blood.density * blood.heat_capacity
         self.kinematic_viscosity = blood.viscosity / blood.density
@@ -87,7 +93,9 @@ class Bloodstream:
         stations: list[Array] = []
         measure: list[Array] = []
         lumen: list[tuple[Array, Array, Array]] = []
-        self.line_resistance = np.zeros(self.n)  # m K/W, of the tissue between wall and circle
+        self.resistance = np.zeros(self.n)  # m K/W, between the wall and what is felt of the mesh
+        self.line_cell = np.full(self.n, -1)  # the cell that a line's station is in
+        self.circle, self.reach = np.zeros(self.n), np.zeros(self.n)  # m, of a line: its circle; how far it is traced
         for k in self.of_case:
             if meshed[k]:
                 found = self._wall_pairs(k)
@@ -100,6 +108,8 @@ class Bloodstream:
         self.nodes = np.concatenate([empty, *nodes]).astype(np.int64)
         self.stations = np.concatenate([empty, *stations]).astype(np.int64)
         self.measure = np.concatenate([empty, *measure])
+        if (self.reach > 0).any():
+            self.resistance *= self._mesh_resistance() / (2 * np.pi)
         # blood in the lumens' cells: (node, station, volume)
         self.lumen_nodes, self.lumen_stations, self.lumen_volumes = (
             np.concatenate([empty, *(rows[k] for rows in lumen)]) for k in range(3)
@@ -109,9 +119,8 @@ class Bloodstream:
         self.volume = np.bincount(self.lumen_stations, self.lumen_volumes, self.n)
         self.capacity = np.zeros(self.n)
         for k in self.of_case:
-            tissue = domain.tissues[domain.tissue_names.index(case.vessels[k].tissue)] if meshed[k] else None
-            if tissue is not None:
-                mine = self.vessel == k
+            if meshed[k]:
+                tissue, mine = self.tissues[case.vessels[k].tissue], self.vessel == k
                 self.capacity[mine] = self.volume[mine] * tissue.density * tissue.heat_capacity
         self.wall = np.bincount(self.stations, self.measure, self.n)
         self.has_wall = self.wall > 0
@@ -166,6 +175,13 @@ class Bloodstream:
         radius = self.case.vessels[vessel].diameter / 2
         area = radius * np.abs(np.einsum("fd,fpd->fp", normal, out)) / squared
         shares = area[..., None] / len(weights) * weights
+        k = np.array([t.thermal_conductivity for t in self.domain.tissues])
+        behind = surface.facet_cells(self.domain.space.cells, facets, self.domain.vessel_of_cell < 0)
+        mean = np.bincount(station.ravel(), np.repeat(k[self.domain.cell_tissue[behind]], len(weights)), self.n)
+        seen = np.bincount(station.ravel(), minlength=self.n)
+        own = np.flatnonzero(seen)
+        self.resistance[own] = seen[own] / mean[own]
+        self.reach[own] = (0.5 + REACH * FAR_SIZE) * self.diameter[own]
         nodes = np.broadcast_to(facets[:, None, :], shares.shape)
         return _summed(nodes, np.broadcast_to(station[:, :, None], shares.shape), shares, self.n)
 
@@ -189,6 +205,7 @@ class Bloodstream:
         at, _ = locate(space.points, space.cells[cells], self.middle[own])
         inside = at >= 0
         own, at = own[inside], cells[at[inside]]
+        self.line_cell[own] = at
         # the edge of a regular tetrahedron of the cell's volume
         edge = np.cbrt(6 * np.sqrt(2.0) * space.volumes[at])
         radius = np.maximum(self.diameter[own] / 2, CIRCLE * edge)
@@ -203,14 +220,48 @@ class Bloodstream:
         vertices = space.cells[cells[cell[found]]].astype(np.int64)
         around = np.bincount(station, minlength=self.n)
         share = weights[found] * (self.length / np.maximum(around, 1))[station][:, None]
-        nodes, stations, lengths = _summed(vertices, np.broadcast_to(station[:, None], vertices.shape), share, self.n)
         k = np.array([t.thermal_conductivity for t in domain.tissues])[domain.cell_tissue[at]]
-        off = space.points[nodes] - self.middle[stations]
-        along = self._directions()[stations]
-        off -= np.einsum("pd,pd->p", off, along)[:, None] * along
-        reach = _equivalent_radius(stations, lengths, np.linalg.norm(off, axis=1), self.n)
-        self.line_resistance[own] = np.log(reach[own] / (self.diameter[own] / 2)) / (2 * np.pi * k)
-        return nodes, stations, lengths
+        self.resistance[own] = 1.0 / k
+        self.circle[own], self.reach[own] = radius, radius + REACH * edge
+        return _summed(vertices, np.broadcast_to(station[:, None], vertices.shape), share, self.n)
+
+    def _mesh_resistance(self) -> Array:
+        """``ln(r_eq / R)`` at each station: what lies between the vessel's wall and what it feels of the mesh.
+
+        A line gives its heat to the corners of cells around it; a meshed wall's nodes are linear in between, where the
+        temperature falls off like a logarithm. So the mesh itself is asked: its own solution around all vessels, with
+        heat 1 W/m given to their nodes and ``-ln(r) / 2 pi`` some edges away, has at a vessel's nodes the mean
+        ``-ln(r_eq) / 2 pi``. (For wells in reservoirs: Peaceman, SPE J. 18 (1978) 183.)
+        """
+        from scipy.spatial import cKDTree
+
+        space, radius = self.domain.space, self.diameter / 2
+        known = np.flatnonzero(self.reach > 0)
+        _, nearest = cKDTree(self.middle[known]).query(space.points)
+        nearest = known[nearest]
+        off = space.points - self.middle[nearest]
+        distance = np.linalg.norm(off, axis=1)
+        along = self._directions()[nearest]
+        off -= np.einsum("nd,nd->n", off, along)[:, None] * along
+        tissue = self.domain.vessel_of_cell < 0
+        touched = np.zeros(space.n_nodes, bool)
+        touched[np.unique(space.cells[tissue])] = True
+        far = (distance > self.reach[nearest]) & touched
+        system = System(space, far, ~touched)
+        if system.n == 0:
+            return np.zeros(self.n)
+        little = np.full(space.n_nodes, 1e-12 * np.cbrt(space.volumes.max()))
+        system.set_matrix(space.assemble(tissue.astype(float)), little)
+        u = np.where(far, -np.log(np.maximum(np.linalg.norm(off, axis=1), 1e-9)) / (2 * np.pi), 0.0)
+        length = np.where(self.is_line, 1.0, 1.0 / (np.pi * self.diameter))[self.stations] * self.measure
+        system.solve(np.bincount(self.nodes, length, space.n_nodes), u, 1e-6)
+        felt = np.bincount(self.stations, length * u[self.nodes], self.n)
+        total = np.bincount(self.stations, length, self.n)
+        reference = np.where(self.is_line, self.circle, radius)
+        asked = -2 * np.pi * felt / np.where(total > 0, total, 1.0)
+        # where vessels meet or end the field is another, and there the logarithm tells little
+        beyond = np.clip(asked - np.log(np.maximum(reference, 1e-9)), -0.7, 0.7)
+        return np.where(total > 0, np.log(np.maximum(reference, 1e-9) / radius) + beyond, 0.0)
 
     def _directions(self) -> Array:
         """Unit vector along the centre line at each station."""
@@ -320,19 +371,62 @@ class Bloodstream:
     def exchange(self, regime: Regime, T: Array, theta: Array) -> Array:
         """Conductance [W/K] of the regime's pairs of node and station."""
         Nu = self.nusselt(regime, self.wall_temperature(T, theta), theta)
-        return self._conductance(Nu)[self.stations[regime.pairs]] * self.measure[regime.pairs]
+        return np.asarray(self._conductance(Nu)[self.stations[regime.pairs]] * self.measure[regime.pairs])
 
     def _conductance(self, Nu: Array) -> Array:
         """Per wall area [W/(m^2 K)], of lines per length [W/(m K)]."""
         k = self.case.blood.thermal_conductivity
-        along = 1.0 / (1.0 / (np.pi * Nu * k) + self.line_resistance)
-        return np.asarray(np.where(self.is_line, along, Nu * k / self.diameter))
+        film = 1.0 / (np.pi * Nu * k)
+        along = 1.0 / np.maximum(film + self.resistance, 0.1 * film)
+        return np.asarray(np.where(self.is_line, along, along / (np.pi * self.diameter)))
+
+    def joule_in_lines(self, regime: Regime, fields: Array, rows: Array, shares: Sequence[float], T: Array,
+                       theta: Array) -> Array:  # fmt: skip
+        """Joule heat [W] of blood in lines, less that of the tissue which the mesh has in its place, at each station.
+
+        The field in a thin conducting cylinder is ``E`` along it and ``2 y_t / (y_t + y_b) E`` across it, where ``E``
+        is that of the tissue without it. ``fields`` (ports, n_nodes): unit potentials; ``rows`` (n, ports): voltages,
+        each for its share of the time.
+        """
+        out = np.zeros(self.n)
+        own = np.flatnonzero((self.line_cell >= 0) & (regime.flow != 0.0))
+        if len(own) == 0:
+            return out
+        space = self.domain.space
+        p = space.points[space.cells[self.line_cell[own]]]
+        u = (rows @ fields[:, space.cells[self.line_cell[own]].ravel()]).reshape(len(rows), len(own), 4)
+        steps = (u[:, :, 1:] - u[:, :, :1])[..., None]
+        E = np.linalg.solve((p[:, 1:] - p[:, :1]).astype(steps.dtype), steps)[..., 0]
+        along = np.abs(np.einsum("rsd,sd->rs", E, self._directions()[own])) ** 2
+        across = np.maximum(np.sum(np.abs(E) ** 2, axis=2) - along, 0.0)
+        along, across = (np.asarray(shares) @ part for part in (along, across))
+        y_tissue, y_blood = self._line_admittivities(own, self.wall_temperature(T, theta)[own], theta[own])
+        inside = np.abs(2 * y_tissue / (y_tissue + y_blood)) ** 2
+        heat = y_blood.real * (along + inside * across) - y_tissue.real * (along + across)
+        out[own] = heat * np.pi / 4 * self.diameter[own] ** 2 * self.length[own]
+        return out
+
+    def _line_admittivities(self, own: Array, tissue_T: Array, blood_T: Array) -> tuple[Array, Array]:
+        """Admittivity [S/m] of the tissue around and of the blood in stations of lines, at their temperatures."""
+        case, d = self.case, self.domain
+        y_tissue, y_blood = np.empty(len(own), complex), np.empty(len(own), complex)
+        kinds = d.cell_tissue[self.line_cell[own]]
+        for kind in np.unique(kinds):
+            at = kinds == kind
+            tissue = d.tissues[kind]
+            y_tissue[at] = tissue.admittivity(case.frequency) * tissue.conductivity_law.factor(tissue_T[at])
+        for vessel in np.unique(self.vessel[own]):
+            at, tissue = self.vessel[own] == vessel, self.tissues[case.vessels[vessel].tissue]
+            y_blood[at] = tissue.admittivity(case.frequency) * tissue.conductivity_law.factor(blood_T[at])
+        if case.electric.admittivity == "real":
+            y_tissue.imag = y_blood.imag = 0.0
+        return y_tissue, y_blood
 
     def inner_wall(self, regime: Regime, T: Array, theta: Array) -> Array:
         """Mean temperature [degC] of the wall itself at each station: of a line, inwards from its circle."""
         wall = self.wall_temperature(T, theta)
         film = 1.0 / (np.pi * self.nusselt(regime, wall, theta) * self.case.blood.thermal_conductivity)
-        share = np.where(self.is_line & (regime.flow != 0), film / (film + self.line_resistance), 1.0)
+        share = np.where(self.is_line & (regime.flow != 0), film / (film + self.resistance), 1.0)
         return np.asarray(theta + share * (wall - theta))
 
     def flow_of_vessel(self, regime: Regime, vessel: int) -> float:
@@ -357,23 +451,6 @@ def _summed(nodes: Array, stations: Array, values: Array, n_stations: int) -> tu
     key = nodes.ravel() * np.int64(n_stations) + stations.ravel()
     pairs, inverse = np.unique(key, return_inverse=True)
     return pairs // n_stations, pairs % n_stations, np.bincount(inverse.reshape(-1), values.ravel(), len(pairs))
-
-
-def _equivalent_radius(stations: Array, weights: Array, radii: Array, n_stations: int) -> Array:
-    """Where the mean temperature that a line feels, and makes, on its nodes is that of the field around it [m].
-
-    Heat given to nodes at distances ``r_i`` in the shares ``w_i`` makes the field of so many rings; a ring's potential is
-    ``ln max(r, r_i)``, so that ``ln r_eq = sum_ij w_i w_j ln max(r_i, r_j)``. It is larger than the circle's radius, because
-    linear interpolation spreads the heat to the corners of the cells that the circle runs through.
-    """
-    order = np.lexsort((radii, stations))
-    s, w, log = stations[order], weights[order], np.log(np.maximum(radii[order], 1e-9))
-    total = np.bincount(s, w, n_stations)
-    share = w / total[s]
-    before = np.cumsum(share) - share  # of smaller radius, plus the stations before
-    first = np.searchsorted(s, np.arange(n_stations))
-    before -= before[np.minimum(first, len(s) - 1)][s]
-    return np.asarray(np.exp(np.bincount(s, share * (2 * before + share) * log, n_stations)))
 
 
 def _across(along: Array) -> tuple[Array, Array]:

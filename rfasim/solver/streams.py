@@ -31,9 +31,9 @@ def gather_exchange(nodes: Any, stations: Any, exchange: Any, T: Any, received: 
 
 
 @kernel
-def add_exchange(nodes: Any, stations: Any, exchange: Any, pooled: Any, T: Any, theta: Any, received: Any, total: Any,
-                 out: Any) -> None:  # fmt: skip
-    """Add ``g (theta - T)`` of every pair to its node; ``T`` is the node's, or of pooled stations the mean of theirs."""
+def add_exchange(nodes: Any, stations: Any, exchange: Any, pooled: Any, T: Any, theta: Any, received: Any,
+                 total: Any, out: Any) -> None:  # fmt: skip
+    """Add ``g (theta - T)`` of every pair to its node; ``T`` is the node's, of pooled stations the mean of theirs."""
     for k in range(np.uint64(nodes.shape[0])):
         i, s = nodes[k], stations[k]
         felt = received[s] / total[s] if pooled[s] and total[s] > 0.0 else T[i]
@@ -79,8 +79,8 @@ class Streams:
 
     ``capacity`` (n,) [J/K]; ``nodes``, ``stations`` (pairs,): which node exchanges with which station; ``feeds``: rows
     (station, station that feeds it or -1 for an inlet, capacity rate [W/K]); ``inlet`` (n,) [degC]; ``order`` (n,): all
-    stations, each after those that feed it. ``pooled`` (n,) bool: stations that feel the mean temperature of their nodes
-    and give to each by its share, as a thin line in the middle of them does; others exchange with each node by itself.
+    stations, each after those that feed it. ``pooled`` (n,) bool: stations that feel the mean temperature of their
+    nodes and give to each by its share, as a thin line in the middle of them does; others exchange with each node by itself.
     """
 
     def __init__(self, capacity: Array, nodes: Array, stations: Array, feeds: Array, inlet: Array, order: Array,
