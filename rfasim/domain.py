@@ -275,7 +275,7 @@ def _extra_sizes(case: Case, base: Path | None, meshed: list[lumens.Group]) -> C
 
         vessels = vessel_distance(case.anatomy, base, case)
 
-    walls = lumens.sizes(case, meshed, options.grow)
+    walls = lumens.sizes(case, meshed)
 
     def sizes(points: Array) -> Array:
         near = np.full(len(points), np.inf)

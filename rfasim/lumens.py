@@ -22,10 +22,12 @@ if TYPE_CHECKING:
     from rfasim.case import Case, Vessel
 
 # Edge over diameter: where the zone will lie, and far from it, where a tube must only stay round.
-NEAR_SIZE, FAR_SIZE = 0.2, 0.5
+NEAR_SIZE, FAR_SIZE = 0.25, 0.6
 # Of a line: edge over diameter where the zone will lie, and the least edge [m]. It is no surface of the mesh, but the
 # temperature falls off towards it over a length like its diameter.
-LINE_SIZE, LEAST_LINE_SIZE = 0.5, 1e-3
+LINE_SIZE, LEAST_LINE_SIZE = 0.6, 1.5e-3
+# Edge length gained per distance from a vessel: steeper than from an electrode, for no current gathers there.
+GROW = 1.0
 # Edge at a surface over the octants' there (see mesh_size.COARSENING): the size field is about octants.
 OCTANTS = 1.5
 
@@ -70,11 +72,12 @@ def surfaces(case: Case, found: list[Group]) -> list[Surface]:
     for group in found:
         thinnest = min(case.vessels[index].diameter for index in group.vessels)
         size = case.mesh.vessel_size or max(FAR_SIZE * thinnest, group.size)
-        out.append(Surface(group.name, tubes(case, group.vessels), size, inside=f"{group.name}.lumen", rest="wall"))
+        shape, inside = tubes(case, group.vessels), f"{group.name}.lumen"
+        out.append(Surface(group.name, shape, size, inside=inside, rest="wall", grow=GROW))
     return out
 
 
-def sizes(case: Case, found: list[Group], grow: float) -> Callable[[Array, Array], Array]:
+def sizes(case: Case, found: list[Group]) -> Callable[[Array, Array], Array]:
     """Edge lengths that vessels ask for at points (n, 3), as a function of them and of their distance beyond the zone:
     what is far from the zone cannot matter."""
     shapes = [(tubes(case, group.vessels), OCTANTS * group.size) for group in found]
@@ -86,7 +89,7 @@ def sizes(case: Case, found: list[Group], grow: float) -> Callable[[Array, Array
     def at(points: Array, beyond: Array) -> Array:
         out = np.full(len(points), np.inf)
         for shape, size in shapes:
-            out = np.minimum(out, size + grow * np.maximum(np.abs(shape.distance(points)), beyond))
+            out = np.minimum(out, size + GROW * np.maximum(np.abs(shape.distance(points)), beyond))
         return out
 
     return at

@@ -41,7 +41,7 @@ class Surface:
     ``size`` [m] is the mean edge length at the surface, or, with ``rest_size``, at its patches: away from
     them the octants grow up to ``rest_size`` (which must still resolve the cross-section: at most half a
     shaft's diameter). ``inside`` is the region of the cells inside, or None for a hole. Facets are named
-    ``name.patch`` and ``name.rest``.
+    ``name.patch`` and ``name.rest``. ``grow``: edge length gained per distance from it, where that is not the mesh's.
     """
 
     name: str
@@ -51,6 +51,7 @@ class Surface:
     patches: tuple[Patch, ...] = ()
     rest: str = "insulation"
     rest_size: float | None = None
+    grow: float | None = None
 
 
 def _check_length(path: str, value: float | None) -> None:
@@ -214,7 +215,8 @@ class SizeField:
             if smallest >= width:
                 continue
             room = box_distance(points, bounds)
-            ask = np.flatnonzero(~out & (smallest + self.grow * np.maximum(room - width, 0.0) < width))
+            grow = self.grow if surface.grow is None else surface.grow
+            ask = np.flatnonzero(~out & (smallest + grow * np.maximum(room - width, 0.0) < width))
             if len(ask):
                 out[ask] = self._surface_wants(surface, np.ascontiguousarray(points[ask]), width)
         if self.extra_size is not None:
@@ -234,7 +236,8 @@ class SizeField:
         touching = np.abs(distance) < width
         relevant = touching if surface.inside is None else np.ones(len(points), dtype=np.bool_)
         relevant = relevant | (distance > 0)
-        rise = np.where(touching, 0.0, self.grow * np.abs(distance))
+        grow = self.grow if surface.grow is None else surface.grow
+        rise = np.where(touching, 0.0, grow * np.abs(distance))
         finest = self.coarsening * surface.size
         size: Array = np.full(len(points), finest)
         wants = np.zeros(len(points), dtype=np.bool_)

@@ -32,7 +32,7 @@ from rfasim.lumens import FAR_SIZE, is_meshed
 from rfasim.network import flowing_network
 from rfasim.solver import surface
 from rfasim.solver.linear import System
-from rfasim.solver.location import locate
+from rfasim.solver.location import Locator
 from rfasim.solver.space import Array
 from rfasim.solver.streams import Streams
 from rfasim.tissues import resolve_tissues
@@ -96,6 +96,9 @@ class Bloodstream:
         self.resistance = np.zeros(self.n)  # m K/W, between the wall and what is felt of the mesh
         self.line_cell = np.full(self.n, -1)  # the cell that a line's station is in
         self.circle, self.reach = np.zeros(self.n), np.zeros(self.n)  # m, of a line: its circle; how far it is traced
+        if self.is_line.any():
+            outside = domain.conducts & (domain.vessel_of_cell < 0)
+            self.locator = Locator(domain.space.points, domain.space.cells, outside)
         for k in self.of_case:
             if meshed[k]:
                 found = self._wall_pairs(k)
@@ -200,11 +203,9 @@ class Bloodstream:
         """Nodes around a line, stations, and length of line [m] between them; notes the tissue's resistance."""
         domain, space = self.domain, self.domain.space
         own = np.flatnonzero(self.vessel == vessel)
-        tissue = domain.conducts & (domain.vessel_of_cell < 0)
-        cells = np.flatnonzero(tissue)
-        at, _ = locate(space.points, space.cells[cells], self.middle[own])
+        at, _ = self.locator(self.middle[own])
         inside = at >= 0
-        own, at = own[inside], cells[at[inside]]
+        own, at = own[inside], at[inside]
         self.line_cell[own] = at
         # the edge of a regular tetrahedron of the cell's volume
         edge = np.cbrt(6 * np.sqrt(2.0) * space.volumes[at])
@@ -214,10 +215,10 @@ class Bloodstream:
         x = self.middle[own][:, None] + radius[:, None, None] * (
             np.cos(turn)[None, :, None] * u[:, None] + np.sin(turn)[None, :, None] * v[:, None]
         )
-        cell, weights = locate(space.points, space.cells[cells], x.reshape(-1, 3))
+        cell, weights = self.locator(x.reshape(-1, 3))
         found = cell >= 0
         station = np.repeat(own, AROUND)[found]
-        vertices = space.cells[cells[cell[found]]].astype(np.int64)
+        vertices = space.cells[cell[found]].astype(np.int64)
         around = np.bincount(station, minlength=self.n)
         share = weights[found] * (self.length / np.maximum(around, 1))[station][:, None]
         k = np.array([t.thermal_conductivity for t in domain.tissues])[domain.cell_tissue[at]]
@@ -260,8 +261,9 @@ class Bloodstream:
         reference = np.where(self.is_line, self.circle, radius)
         asked = -2 * np.pi * felt / np.where(total > 0, total, 1.0)
         # where vessels meet or end the field is another, and there the logarithm tells little
-        beyond = np.clip(asked - np.log(np.maximum(reference, 1e-9)), -0.7, 0.7)
-        return np.where(total > 0, np.log(np.maximum(reference, 1e-9) / radius) + beyond, 0.0)
+        reference = np.maximum(reference, 1e-9)
+        beyond = np.clip(asked - np.log(reference), -0.1, np.where(self.is_line, 0.7, 0.2))
+        return np.where(total > 0, np.maximum(np.log(reference / radius) + beyond, 0.0), 0.0)
 
     def _directions(self) -> Array:
         """Unit vector along the centre line at each station."""
@@ -377,7 +379,7 @@ class Bloodstream:
         """Per wall area [W/(m^2 K)], of lines per length [W/(m K)]."""
         k = self.case.blood.thermal_conductivity
         film = 1.0 / (np.pi * Nu * k)
-        along = 1.0 / np.maximum(film + self.resistance, 0.1 * film)
+        along = 1.0 / (film + self.resistance)
         return np.asarray(np.where(self.is_line, along, along / (np.pi * self.diameter)))
 
     def joule_in_lines(self, regime: Regime, fields: Array, rows: Array, shares: Sequence[float], T: Array,

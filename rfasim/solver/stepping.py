@@ -27,7 +27,7 @@ ERROR_WEIGHTS = (WEIGHT - (1 - WEIGHT) / 3, WEIGHT - (3 * WEIGHT + 1) / 3, DIAGO
 
 MAX_NEWTON = 40
 # What the streams' coupling may leave of the heat of a stage when its iteration stops.
-BOOKS = 3e-7
+BOOKS = 1e-5
 # Where the carrier makes the iteration linear anyway, each of its linear systems is solved only this far.
 LOOSE = 1e-3
 

@@ -96,8 +96,13 @@ class Streams:
         self.pooled = np.ascontiguousarray(pooled, np.bool_)
 
     def node_conductance(self, exchange: Array) -> Array:
-        """Of each node the sum of ``g`` over its pairs [W/K]."""
-        return np.bincount(self.nodes, exchange, self.n_nodes)
+        """What the pairs put on the diagonal of a Newton matrix [W/K]: of each node the sum of ``g``.
+
+        A pooled station resists only a change of its nodes' mean. Half of ``g`` on each of them is the number that is as
+        much too small for the mean as it is too large for all else.
+        """
+        share = np.where(self.pooled, 0.5, 1.0)[self.stations]
+        return np.bincount(self.nodes, share * exchange, self.n_nodes)
 
     def add(self, exchange: Array, T: Array, theta: Array, out: Array) -> None:
         """Add to ``out`` (n_nodes,) the heat [W] that each node takes from its stations."""
