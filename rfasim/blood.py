@@ -52,7 +52,7 @@ class Blood:
         # a lumen's blood has the temperature of what surrounds it; a line holds none
         theta = np.where(stream.volume > 0, stream.wall_temperature(T, stream.inlet), stream.inlet)
         theta = regime.streams.follow(stream.exchange(regime, T, theta), T, theta)
-        n, vessels = stream.n, len(stream.case.vessels)
+        n, vessels = stream.n, len(stream.domain.vessels)
         return cls(stream, regime, theta, np.zeros(n), Damage.start(n), np.full(vessels, -np.inf), np.zeros(n))
 
     # ------------------------------------------------------------------------------------------------- heat
@@ -182,7 +182,7 @@ class Blood:
         dead = self.wall.measure(WALL_CRITERION) >= 0.0
         normal = b.regime(Inflow())
         for k in b.of_case:
-            vessel, own = b.case.vessels[k], b.vessel == k
+            vessel, own = b.domain.vessels[k], b.vessel == k
             injured = self._injured_length(k, dead)
             state = "thrombosed" if k in solid else "wall injured" if injured >= vessel.diameter else "patent"
             flow = b.flow_of_vessel(normal, k)

@@ -18,7 +18,7 @@ from rfasim.quantities import text
 from rfasim.tissues import LIBRARY, Tissue, resolve_tissues
 
 if TYPE_CHECKING:
-    from rfasim.case import Case
+    from rfasim.case import Case, Vessel
 
 Found = Iterator[tuple[str, str]]
 Array = np.ndarray[Any, Any]
@@ -248,37 +248,46 @@ def _vessels(case: Case) -> Found:
             )
         for other, device in enumerate(case.electrodes):
             if case.mesh.file is None:
-                yield from _vessel_at_device(case, index, other, np.concatenate(steps))
+                yield from _vessel_at_device(case, vessel, f"vessels[{index}]", other, np.concatenate(steps))
     yield from _repeated("vessels", [vessel.name for vessel in case.vessels])
     if sound and case.vessels:
-        yield from _network(case)
+        yield from _network(case, case.vessels)
 
 
-def _network(case: Case) -> Found:
-    network, flowing = flowing_network(case.vessels)
+def misplaced_vessels(case: Case, vessels: tuple[Vessel, ...]) -> Found:
+    """What is wrong with vessels that only label images tell of (the case's own come first in ``vessels``)."""
+    for index in range(len(case.vessels), len(vessels)):
+        line = np.concatenate([np.linspace(a, b, 50) for a, b in itertools.pairwise(np.array(vessels[index].points))])
+        for other in range(len(case.electrodes)):
+            yield from _vessel_at_device(case, vessels[index], f"vessels[{index}]", other, line)
+    yield from _network(case, vessels)
+
+
+def _network(case: Case, vessels: tuple[Vessel, ...]) -> Found:
+    network, flowing = flowing_network(vessels)
     if network is None:
         return
     try:
-        network.order(network.flows([case.vessels[k].stated_flow for k in flowing], case.blood.viscosity))
+        network.order(network.flows([vessels[k].stated_flow for k in flowing], case.blood.viscosity))
     except InputError as error:
         yield renumbered(error.path, flowing), error.message
 
 
-def _vessel_at_device(case: Case, index: int, other: int, line: Array) -> Found:
+def _vessel_at_device(case: Case, vessel: Vessel, path: str, other: int, line: Array) -> Found:
     """A vessel through an electrode: blood would run through metal, and the needle bleed."""
-    vessel, device = case.vessels[index], case.electrodes[other]
+    device = case.electrodes[other]
     gap = device.shape().distance(np.ascontiguousarray(line)) - vessel.diameter / 2
     nearest = int(np.argmin(gap))
     if gap[nearest] < 0:
         yield (
-            f"vessels[{index}]",
+            path,
             f"'{vessel.name}' runs through electrodes[{other}] at {_point(line[nearest])} (they overlap by "
             f"{_mm(-float(gap[nearest]))}); move one of them",
         )
 
 
 def _circulation(case: Case) -> Found:
-    if case.anatomy is None or not case.circulation.switches and case.circulation.inflow_at(0.0) == Inflow():
+    if case.anatomy is None or (not case.circulation.switches and case.circulation.inflow_at(0.0) == Inflow()):
         return
     for index, image in enumerate(case.anatomy.labels):
         if image.hold:

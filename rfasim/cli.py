@@ -11,11 +11,13 @@ import json
 import os
 import re
 import shlex
+import shutil
 import signal
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -24,6 +26,7 @@ from rfasim.errors import InputError, RunError
 if TYPE_CHECKING:
     from rfasim.case import Case
     from rfasim.frame import Frame
+    from rfasim.variants import Comparison, Done, Variant
 
 DONE, FAILED, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
 
@@ -42,6 +45,15 @@ def _assignment(text: str) -> tuple[str, str]:
             f"'{text}' is no assignment; write for example generator.power=\"20 W\""
         )
     return path.strip(), value.strip()
+
+
+def _comparison(text: str) -> Comparison:
+    from rfasim.variants import parse_comparison
+
+    try:
+        return parse_comparison(text)
+    except InputError as error:
+        raise argparse.ArgumentTypeError(error.message) from None
 
 
 def _threads(text: str) -> int:
@@ -73,6 +85,11 @@ def build_parser() -> argparse.ArgumentParser:
     run.add_argument(
         "--set", metavar='PATH="VALUE"', type=_assignment, action="append", default=[], dest="overrides",
         help="change a field of the case, such as --set generator.power=\"20 W\"; may be repeated",
+    )  # fmt: skip
+    run.add_argument(
+        "--compare", metavar='PATH="VALUE","VALUE"', type=_comparison, action="append", default=[],
+        help="run the case with each of these values of a field, and put the results side by side; DIR then has a "
+        "folder for each (default: runs/<name of the case>_<PATH>)",
     )  # fmt: skip
     run.add_argument(
         "--dry-run", action="store_true", help="only show the resolved case and what it will cost"
@@ -161,38 +178,199 @@ def _say(message: str) -> None:
 # -------------------------------------------------------------------------------------------------------- run
 
 
+@dataclass(frozen=True)
+class Ran:
+    """A run that came to its end or was interrupted: its summary, and whether the user asked to stop."""
+
+    summary: dict[str, Any]
+    interrupted: bool
+    asked_to_stop: bool
+
+
 def run_case(options: argparse.Namespace) -> int:
     """Simulate a case file into a result folder."""
     from rfasim.case import load_case
 
     threads = [] if options.threads is None else [("solver.threads", str(options.threads))]
-    case = load_case(options.case, [*options.overrides, *threads])
+    changes = [*options.overrides, *threads]
+    if options.compare:
+        return _run_comparison(options, changes)
+    case = load_case(options.case, changes)
     base = options.case.resolve().parent
     if options.dry_run:
         return _dry_run(case, base, as_json=options.json)
     out: Path = options.out or Path("runs") / folder_name(case.name)
     checkpoint = _prepare_folder(out, case, resume=options.resume, overwrite=options.overwrite)
-    changes = [word for path, value in options.overrides for word in ("--set", f"{path}={value}")]
-    again = shlex.join(["rfasim", "run", str(options.case), *changes, "--out", str(out), "--resume"])
+    again = _command_to_go_on(options, out)
     try:
-        summary, interrupted = _simulate(case, base, out, checkpoint, quiet=options.quiet)
+        ran = _simulate(case, base, out, checkpoint, quiet=options.quiet)
     except KeyboardInterrupt:
         _say(f"interrupted at once; if {out} holds a checkpoint, this goes on from it: {again}")
         return INTERRUPTED
     pictures = [] if options.no_pictures else _draw(out, quiet=options.quiet)
     if options.json:
-        print(json.dumps(summary, indent=2))
+        print(json.dumps(ran.summary, indent=2))
     else:
         from rfasim.terminal import print_rows, summary_rows
 
-        print_rows(summary_rows(summary), case.name)
+        print_rows(summary_rows(ran.summary), case.name)
         print(f"Files: {out}")
         for picture in pictures:
             print(f"Picture: {picture}")
-    if interrupted:
+    if ran.interrupted:
         _say(f"interrupted; what was done by then is in {out}, and this goes on from there: {again}")
         return INTERRUPTED
     return DONE
+
+
+def _command_to_go_on(options: argparse.Namespace, out: Path) -> str:
+    changes = [word for path, value in options.overrides for word in ("--set", f"{path}={value}")]
+    compared = [word for c in options.compare for word in ("--compare", f"{c.path}={','.join(c.values)}")]
+    return shlex.join(["rfasim", "run", str(options.case), *changes, *compared, "--out", str(out), "--resume"])
+
+
+def _run_comparison(options: argparse.Namespace, changes: list[tuple[str, str]]) -> int:
+    """Simulate the case with each value of the compared field, and put the results side by side."""
+    from rfasim import variants
+
+    if len(options.compare) > 1:
+        raise InputError("--compare", "is given more than once; give it once, with two or more values of one field")
+    (comparison,) = options.compare
+    found = variants.load_variants(options.case, comparison, changes)
+    base = options.case.resolve().parent
+    if options.dry_run:
+        return _dry_comparison(comparison.path, found, base, as_json=options.json)
+    out: Path = options.out or Path("runs") / folder_name(f"{found[0].case.name}_{comparison.path}")
+    starts = _prepare_comparison(out, found, resume=options.resume, overwrite=options.overwrite)
+    again = _command_to_go_on(options, out)
+    done: list[variants.Done] = []
+    try:
+        for number, (variant, start) in enumerate(zip(found, starts, strict=True), start=1):
+            which = f"variant {number} of {len(found)}"
+            if not options.quiet:
+                _say(f"{which}: {variant.value}{' (complete already)' if isinstance(start, dict) else ''}")
+            try:
+                stop = _run_variant(variant, start, base, out / variant.folder, options, done)
+            except (RunError, InputError) as error:
+                reason = " ".join(str(error).split())
+                _say(f"{which} ({variant.value}) failed: {reason}")
+                done.append(variants.Done(variant, None, reason))
+                stop = False
+            if stop and len(done) < len(found):
+                done_by_then = f"interrupted in {which} ({variant.value}); what was done by then is in {out}"
+                _say(f"{done_by_then}, and this goes on from there: {again}")
+                return INTERRUPTED
+        data = variants.comparison_data(comparison.path, done)
+        picture = None if options.no_pictures else variants.draw(out, data)
+        variants.write_numbers(out, data)
+    except KeyboardInterrupt:
+        _say(f"interrupted at once; this goes on with what {out} holds: {again}")
+        return INTERRUPTED
+    if options.json:
+        print(json.dumps(data, indent=2, ensure_ascii=False))
+    else:
+        _print_comparison(out, data, picture)
+    return FAILED if "failed" in data["status"] else DONE
+
+
+def _run_variant(
+    variant: Variant, start: Any, base: Path, out: Path, options: argparse.Namespace, done: list[Done]
+) -> bool:
+    """Run one variant unless ``start`` is its summary, and add it to ``done`` when complete; whether to stop."""
+    from rfasim.result import PICTURES
+    from rfasim.variants import Done
+
+    ran = Ran(start, False, False)
+    if not isinstance(start, dict):
+        out.mkdir(parents=True, exist_ok=True)
+        ran = _simulate(variant.case, base, out, start, quiet=options.quiet)
+    if ran.interrupted:
+        return True
+    if not options.no_pictures and not all((out / name).is_file() for name in PICTURES):
+        _draw(out, quiet=options.quiet)
+    done.append(Done(variant, ran.summary))
+    return ran.asked_to_stop
+
+
+def _print_comparison(out: Path, data: dict[str, Any], picture: Path | None) -> None:
+    from rfasim.terminal import print_columns
+    from rfasim.variants import ranking_line, tables
+
+    title = f"{data['case']}, by {data['path']}"
+    print(f"\n{title}\n{'-' * len(title)}")
+    for part in tables(data, shutil.get_terminal_size().columns if sys.stdout.isatty() else 200):
+        print_columns(*part)
+    if ranked := ranking_line(data):
+        print(f"{ranked}\n")
+    print(f"Files: {out} (a folder each: {', '.join(data['folders'])})")
+    if picture is not None:
+        print(f"Picture: {picture}")
+
+
+def _prepare_comparison(out: Path, found: list[Variant], *, resume: bool, overwrite: bool) -> list[Any]:
+    """See that ``out`` can take the results; for each variant its summary (complete), its checkpoint, or None."""
+    from rfasim.checkpoint import disk_errors
+    from rfasim.variants import NUMBERS, PICTURE
+
+    if out.exists() and not out.is_dir():
+        raise InputError("--out", f"{out} is a file; give a folder")
+    if not resume and out.is_dir() and any(out.iterdir()) and not overwrite:
+        ways = "another folder, --overwrite to replace the comparison in it, or --resume to go on with it"
+        raise InputError("--out", f"{out} is not empty; give {ways}")
+    folders = [out / variant.folder for variant in found]
+    if resume and not any(folder.is_dir() for folder in folders):
+        names = ", ".join(folder.name for folder in folders)
+        raise InputError("--resume", f"{out} holds none of {names} that could go on; leave --resume out to start them")
+    for folder in folders:
+        if folder.exists() and not folder.is_dir():
+            raise InputError("--out", f"{folder} is a file, but the folder of a variant; give another folder")
+    pairs = list(zip(folders, found, strict=True))
+    starts = [_state_of(folder, variant.case) if resume else None for folder, variant in pairs]
+    for folder, variant in pairs if overwrite else ():
+        _forget_another_case(folder, variant.case)
+    with disk_errors(out):  # their presence means finished
+        for name in (NUMBERS, PICTURE):
+            (out / name).unlink(missing_ok=True)
+    return starts
+
+
+def _state_of(folder: Path, case: Case) -> Any:
+    """How far the run of ``case`` in ``folder`` is: its summary when complete, else its checkpoint or None."""
+    from rfasim.result import Result, load_checkpoint
+
+    checkpoint = load_checkpoint(folder)
+    if (folder / "summary.json").is_file():
+        result = Result.read(folder)
+        difference = _difference(result.case_yaml, folder, case)
+        if difference and checkpoint is None:
+            raise _another_case(folder, difference)
+        if not difference and result.summary.get("status") == "complete":
+            return result.summary
+    if checkpoint is not None and (difference := _difference(checkpoint.case_yaml, folder, case)):
+        raise _another_case(folder, difference)
+    return checkpoint
+
+
+def _forget_another_case(folder: Path, case: Case) -> None:
+    """Before a comparison replaces results: what is of another case must not be there when the user resumes."""
+    from rfasim.checkpoint import disk_errors, lock
+    from rfasim.result import PARTIAL
+
+    partial, summary = folder / PARTIAL, folder / "summary.json"
+    with disk_errors(folder):
+        if partial.is_dir():
+            held = lock(partial / "lock")
+            for path in partial.glob("checkpoint.*"):
+                path.unlink()
+            if held is not None:
+                held.close()
+        if summary.is_file():
+            try:
+                other = _difference((folder / "case.yaml").read_text(encoding="utf-8"), folder, case)
+            except (OSError, ValueError, InputError):  # of another version, or damaged
+                other = "everything"
+            if other:
+                summary.unlink()
 
 
 def folder_name(name: str) -> str:
@@ -202,9 +380,7 @@ def folder_name(name: str) -> str:
 
 def _prepare_folder(out: Path, case: Case, *, resume: bool, overwrite: bool) -> Any:
     """See that ``out`` can take the result; the checkpoint to go on from, or None."""
-    from rfasim.case import case_from_dict
     from rfasim.result import load_checkpoint
-    from rfasim.yaml_io import parse_yaml
 
     if out.exists() and not out.is_dir():
         raise InputError("--out", f"{out} is a file; give a folder")
@@ -219,13 +395,23 @@ def _prepare_folder(out: Path, case: Case, *, resume: bool, overwrite: bool) -> 
     checkpoint = load_checkpoint(out) if filled else None
     if checkpoint is None:
         raise InputError("--resume", f"{out} holds no run that could go on; leave --resume out to start one")
-    started = case_from_dict(parse_yaml(checkpoint.case_yaml, f"{out}: checkpoint"), from_file=True)
-    old, new = (_comparable(c) for c in (started, case))
-    if old != new:
-        raise InputError(
-            "--resume", f"the case is not the one of the run in {out}: {_first_difference(old, new)}"
-        )
+    if difference := _difference(checkpoint.case_yaml, out, case):
+        raise _another_case(out, difference)
     return checkpoint
+
+
+def _another_case(out: Path, difference: str) -> InputError:
+    return InputError("--resume", f"the case is not the one of the run in {out}: {difference}")
+
+
+def _difference(started: str, out: Path, case: Case) -> str:
+    """The first difference of ``case`` from that of the run in ``out`` (``started``, YAML); empty when none."""
+    from rfasim.case import case_from_dict
+    from rfasim.yaml_io import parse_yaml
+
+    begun = case_from_dict(parse_yaml(started, f"{out}: case"), from_file=True)
+    old, new = (_comparable(c) for c in (begun, case))
+    return _first_difference(old, new) if old != new else ""
 
 
 def _comparable(case: Case) -> dict[str, Any]:
@@ -247,10 +433,8 @@ def _first_difference(old: Any, new: Any, path: str = "") -> str:
     return f"{path} was {old} and is {new}"
 
 
-def _simulate(
-    case: Case, base: Path, out: Path, checkpoint: Any, *, quiet: bool
-) -> tuple[dict[str, Any], bool]:
-    """Run the case and write the result; the summary, and whether the user interrupted it."""
+def _simulate(case: Case, base: Path, out: Path, checkpoint: Any, *, quiet: bool) -> Ran:
+    """Run the case and write the result."""
     from rfasim.case import case_yaml, rebased
     from rfasim.domain import build_domain
     from rfasim.progress import Progress
@@ -274,6 +458,9 @@ def _simulate(
         "electrodes": [
             {"name": device.device, "tip": device.tip_point.tolist(), "direction": device.axis.tolist()}
             for device in case.electrodes
+        ],
+        "vessels": [
+            {"name": vessel.name, "points": vessel.points, "diameter": vessel.diameter} for vessel in case.vessels
         ],
     }
     resolved = case_yaml(rebased(case, base, out))
@@ -312,7 +499,7 @@ def _simulate(
             last = simulation.present_frame()
         summary = summarise(last)
         writer.finish(summary, status)
-    return summary, status == "partial"
+    return Ran(summary, interrupted=status == "partial", asked_to_stop=bool(stop))
 
 
 @contextlib.contextmanager
@@ -365,6 +552,40 @@ def _dry_run(case: Case, base: Path, *, as_json: bool) -> int:
     return DONE
 
 
+def _dry_comparison(path: str, found: list[Variant], base: Path, *, as_json: bool) -> int:
+    """Print what each variant will cost."""
+    from rfasim.domain import estimate
+    from rfasim.terminal import aligned, print_columns
+
+    costs, problems = [], []
+    for variant in found:
+        try:
+            costs.append(estimate(variant.case, base))
+        except InputError as error:
+            problems += [f"{path}={variant.value}: {line}" for line in str(error).splitlines()]
+    if problems:
+        raise InputError("", "\n".join(problems))
+    if as_json:
+        data = [
+            {"value": one.value, "folder": one.folder, "case_sha256": one.case.sha256, "estimate": vars(cost)}
+            for one, cost in zip(found, costs, strict=True)
+        ]
+        print(json.dumps({"path": path, "variants": data}, indent=2, ensure_ascii=False))
+        return DONE
+    columns = {
+        "cells": [f"{cost.cells}" for cost in costs],
+        "nodes": [f"{cost.nodes}" for cost in costs],
+        "memory, MB": [f"{cost.memory_mb:.0f}" for cost in costs],
+        "time on one core, s": [f"{cost.seconds:.0f}" for cost in costs],
+    }
+    header, *rows = zip(*(aligned(what, cells) for what, cells in columns.items()), strict=True)
+    values = [[variant.value, *row] for variant, row in zip(found, rows, strict=True)]
+    print_columns([path, *header], values)
+    total = sum(cost.seconds for cost in costs)
+    print(f"Expect about {total:.0f} s on one core for all {len(found)}; --dry-run without --compare prints the case.")
+    return DONE
+
+
 def _tissues_in_use(case: Case) -> list[str]:
     from rfasim.tissues import resolve_tissues
 
@@ -386,11 +607,20 @@ def _tissues_in_use(case: Case) -> list[str]:
 
 
 def show_result(options: argparse.Namespace) -> int:
-    """Draw the pictures of a result folder and print its numbers."""
+    """Draw the pictures of a result folder, or of a comparison, and print its numbers."""
     from rfasim.plot import make_pictures
     from rfasim.result import Result
     from rfasim.terminal import print_rows, summary_rows
+    from rfasim.variants import draw, read_numbers
 
+    compared = read_numbers(options.folder)
+    if compared is not None:
+        picture = draw(options.folder, compared)
+        if options.json:
+            print(json.dumps(compared, indent=2, ensure_ascii=False))
+        else:
+            _print_comparison(options.folder, compared, picture)
+        return DONE
     result = Result.read(options.folder)
     pictures = make_pictures(result, _say)
     if options.json:

@@ -23,7 +23,7 @@ from rfasim.solver.space import Array, Space
 from rfasim.tissues import Tissue, resolve_tissues
 
 if TYPE_CHECKING:
-    from rfasim.case import Case
+    from rfasim.case import Case, Vessel
 
 
 # The insulated part of a device carries no current: edges of this share of its diameter keep it round enough.
@@ -61,16 +61,18 @@ class Domain:
     far_thermal: Array  # outer facets with the asymptotic thermal condition
     held: tuple[tuple[str, Array, float], ...]
     held_by_vessel: dict[int, int]  # which entry of ``held`` belongs to which vessel of the case
+    vessels: tuple[Vessel, ...]  # those of the case, then those from its label images
     vessel_of_cell: Array  # (n_cells,) the vessel whose lumen a cell is in, where blood flows; else -1
     source_centre: Array  # middle of the contacts, (d,)
 
 
 def build_domain(case: Case, base: Path | None = None) -> Domain:
     """Mesh and label ``case``; files it names are looked for from ``base``."""
-    mesh = _mesh_of(case, base)
+    vessels = all_vessels(case, base)
+    mesh = _mesh_of(case, base, vessels)
     space = Space(mesh.points, mesh.cells)
     library = resolve_tissues(case.tissues)
-    names, cell_tissue, held_cells = _tissue_of_cells(case, mesh, library, base)
+    names, cell_tissue, held_cells = _tissue_of_cells(case, vessels, mesh, library, base)
     tissues = tuple(library[name] if name in library else _metal(case, name) for name in names)
     is_metal = np.array([name not in library for name in names])
     parts = {
@@ -116,7 +118,7 @@ def build_domain(case: Case, base: Path | None = None) -> Domain:
                 nodes = surface.nodes_of(mesh.facets[f"electrodes[{index}].{contact.name}"])
                 hold("coolant", nodes, device.thermal.temperature)
     vessel_of_cell = np.full(mesh.n_cells, -1, np.int32)
-    for index, vessel in enumerate(case.vessels):
+    for index, vessel in enumerate(vessels):
         region = f"vessels[{index}].lumen"
         if region not in mesh.region_names:
             continue
@@ -147,6 +149,7 @@ def build_domain(case: Case, base: Path | None = None) -> Domain:
         far_thermal=np.concatenate([empty, *far_t]),
         held=tuple(held),
         held_by_vessel=by_vessel,
+        vessels=vessels,
         vessel_of_cell=vessel_of_cell,
         source_centre=_source_centre(mesh, contact_names),
     )
@@ -191,19 +194,33 @@ def domain_shape(case: Case) -> geometry.Box | geometry.Cylinder | geometry.Ball
     return geometry.Box(centre - half, centre + half)
 
 
-def _mesh_of(case: Case, base: Path | None) -> Mesh:
+def all_vessels(case: Case, base: Path | None = None) -> tuple[Vessel, ...]:
+    """The vessels of a case, and those that its label images hold. Raises InputError for what does not fit."""
+    if case.anatomy is None or not any(image.vessels for image in case.anatomy.labels):
+        return case.vessels
+    from rfasim.anatomy import vessels_of
+    from rfasim.checks import misplaced_vessels
+
+    vessels = (*case.vessels, *vessels_of(case.anatomy, base, case))
+    for path, sentence in misplaced_vessels(case, vessels):
+        raise InputError(path, sentence)
+    return vessels
+
+
+def _mesh_of(case: Case, base: Path | None, all_of_them: tuple[Vessel, ...] | None = None) -> Mesh:
     options = case.mesh
     if options.file is not None:
         from rfasim.mesh_io import read_mesh
 
         return read_mesh(_resolve(options.file, base), groups=dict(options.groups) or None, unit=options.unit)
-    vessels = lumens.groups(case, options.size or DEFAULT_SIZE)
-    surfaces = lumens.surfaces(case, vessels)
+    every = all_vessels(case, base) if all_of_them is None else all_of_them
+    meshed = lumens.groups(case, every, options.size or DEFAULT_SIZE)
+    surfaces = lumens.surfaces(case, every, meshed)
     if case.tumour is not None and case.tumour.sharp:
         shape = case.tumour.geometry()
         size = max(options.size or DEFAULT_SIZE, shape_size(shape) / 15)
         surfaces.append(Surface("tumour", shape, size, inside="tumour", rest="surface"))
-    extra_sizes = _extra_sizes(case, base, vessels)
+    extra_sizes = _extra_sizes(case, base, lumens.sizes(case, every, meshed))
     for finer in FINER:
         electrodes = [_electrode_surface(case, index, finer) for index in range(len(case.electrodes))]
         mesh = build_mesh(
@@ -224,7 +241,7 @@ def _mesh_of(case: Case, base: Path | None) -> Mesh:
             f"is too coarse for the thin parts of electrodes[{index}]: they are not whole near "
             f"({', '.join(f'{1e3 * x:.1f}' for x in where)}) mm; give a smaller one",
         )
-    return lumens.named(case, vessels, mesh)
+    return lumens.named(every, meshed, mesh)
 
 
 def _electrode_surface(case: Case, index: int, finer: float) -> Surface:
@@ -265,7 +282,7 @@ def shape_size(shape: geometry.Shape) -> float:
     return float(np.min(np.asarray(upper) - np.asarray(lower)))
 
 
-def _extra_sizes(case: Case, base: Path | None, meshed: list[lumens.Group]) -> Callable[[Array], Array]:
+def _extra_sizes(case: Case, base: Path | None, walls: Callable[[Array, Array], Array]) -> Callable[[Array], Array]:
     """Size field beyond the surfaces': the region the zone will grow into, and the vessels near it."""
     options = case.mesh
     parts = [(device.shape(), contact.extent) for device in case.electrodes for contact in device.contacts()]
@@ -274,8 +291,6 @@ def _extra_sizes(case: Case, base: Path | None, meshed: list[lumens.Group]) -> C
         from rfasim.anatomy import vessel_distance
 
         vessels = vessel_distance(case.anatomy, base, case)
-
-    walls = lumens.sizes(case, meshed)
 
     def sizes(points: Array) -> Array:
         near = np.full(len(points), np.inf)
@@ -294,8 +309,8 @@ def _extra_sizes(case: Case, base: Path | None, meshed: list[lumens.Group]) -> C
     return sizes
 
 
-def _tissue_of_cells(case: Case, mesh: Mesh, library: dict[str, Tissue], base: Path | None
-                     ) -> tuple[list[str], Array, Array]:  # fmt: skip
+def _tissue_of_cells(case: Case, vessels: tuple[Vessel, ...], mesh: Mesh, library: dict[str, Tissue],
+                     base: Path | None) -> tuple[list[str], Array, Array]:  # fmt: skip
     """Tissue names, index of each cell, and the cells that are held at blood temperature."""
     names: list[str] = []
 
@@ -324,7 +339,7 @@ def _tissue_of_cells(case: Case, mesh: Mesh, library: dict[str, Tissue], base: P
         if name == "tumour" and case.tumour is not None:
             tissue[cells] = number(case.tumour.tissue)
         elif name.startswith("vessels["):
-            tissue[cells] = number(case.vessels[int(name[8 : name.index("]")])].tissue)
+            tissue[cells] = number(vessels[int(name[8 : name.index("]")])].tissue)
         elif name.startswith("electrodes[") or name in library:
             tissue[cells] = number(name)
         else:

@@ -6,7 +6,7 @@ tree overlap); which vessel a cell belongs to is decided afterwards, by the near
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -48,10 +48,13 @@ class Group:
     size: float
 
 
-def groups(case: Case, smallest: float) -> list[Group]:
+Vessels = Sequence["Vessel"]
+
+
+def groups(case: Case, vessels: Vessels, smallest: float) -> list[Group]:
     """The meshed vessels by size; the lattice knows only powers of two, so nearby sizes go together."""
     found: dict[int, list[tuple[int, float]]] = {}
-    for index, vessel in enumerate(case.vessels):
+    for index, vessel in enumerate(vessels):
         if is_meshed(case, vessel):
             size = case.mesh.vessel_size or max(NEAR_SIZE * vessel.diameter, smallest)
             found.setdefault(int(np.floor(np.log2(size / 1e-4) * 2)), []).append((index, size))
@@ -61,30 +64,32 @@ def groups(case: Case, smallest: float) -> list[Group]:
     ]
 
 
-def tubes(case: Case, vessels: tuple[int, ...]) -> geometry.Union:
+def tubes(vessels: Vessels, some: Sequence[int]) -> geometry.Union:
     """The lumens of some vessels as one shape."""
-    return geometry.Union([case.vessels[index].geometry() for index in vessels])
+    return geometry.Union([vessels[index].geometry() for index in some])
 
 
-def surfaces(case: Case, found: list[Group]) -> list[Surface]:
+def surfaces(case: Case, vessels: Vessels, found: list[Group]) -> list[Surface]:
     """What the mesher follows; the size is that far from the zone (near it :func:`sizes` asks for less)."""
     out = []
     for group in found:
-        thinnest = min(case.vessels[index].diameter for index in group.vessels)
+        thinnest = min(vessels[index].diameter for index in group.vessels)
         size = case.mesh.vessel_size or max(FAR_SIZE * thinnest, group.size)
-        shape, inside = tubes(case, group.vessels), f"{group.name}.lumen"
+        shape, inside = tubes(vessels, group.vessels), f"{group.name}.lumen"
         out.append(Surface(group.name, shape, size, inside=inside, rest="wall", grow=GROW))
     return out
 
 
-def sizes(case: Case, found: list[Group]) -> Callable[[Array, Array], Array]:
+def sizes(case: Case, vessels: Vessels, found: list[Group]) -> Callable[[Array, Array], Array]:
     """Edge lengths that vessels ask for at points (n, 3), as a function of them and of their distance beyond the zone:
     what is far from the zone cannot matter."""
-    shapes = [(tubes(case, group.vessels), OCTANTS * group.size) for group in found]
-    for index, vessel in enumerate(case.vessels):
+    shapes = [(tubes(vessels, group.vessels), OCTANTS * group.size) for group in found]
+    lines: dict[float, list[int]] = {}
+    for index, vessel in enumerate(vessels):
         if not is_meshed(case, vessel):
             size = case.mesh.vessel_size or max(LINE_SIZE * vessel.diameter, LEAST_LINE_SIZE)
-            shapes.append((tubes(case, (index,)), size))
+            lines.setdefault(size, []).append(index)
+    shapes += [(tubes(vessels, some), size) for size, some in lines.items()]
 
     def at(points: Array, beyond: Array) -> Array:
         out = np.full(len(points), np.inf)
@@ -95,7 +100,7 @@ def sizes(case: Case, found: list[Group]) -> Callable[[Array, Array], Array]:
     return at
 
 
-def named(case: Case, found: list[Group], mesh: Mesh) -> Mesh:
+def named(vessels: Vessels, found: list[Group], mesh: Mesh) -> Mesh:
     """The mesh with a region ``vessels[k].lumen`` and facets ``vessels[k].wall`` for each meshed vessel."""
     if not found:
         return mesh
@@ -109,7 +114,7 @@ def named(case: Case, found: list[Group], mesh: Mesh) -> Mesh:
     for group in found:
         if f"{group.name}.lumen" in mesh.region_names:
             cells = np.flatnonzero(mesh.regions == mesh.region_names.index(f"{group.name}.lumen"))
-            owner = _nearest(case, group, mesh.points[mesh.cells[cells]].mean(axis=1))
+            owner = _nearest(vessels, group, mesh.points[mesh.cells[cells]].mean(axis=1))
             regions[cells] = np.array([number[index] for index in group.vessels])[owner]
     lumen = regions >= len(mesh.region_names)
     for group in found:
@@ -126,9 +131,9 @@ def named(case: Case, found: list[Group], mesh: Mesh) -> Mesh:
     )
 
 
-def _nearest(case: Case, group: Group, points: Array) -> Array:
+def _nearest(vessels: Vessels, group: Group, points: Array) -> Array:
     """Which vessel of the group, by position in it, each point lies deepest in."""
     if len(group.vessels) == 1:
         return np.zeros(len(points), np.int64)
-    depth = np.stack([case.vessels[index].geometry().distance(points) for index in group.vessels])
+    depth = np.stack([vessels[index].geometry().distance(points) for index in group.vessels])
     return np.asarray(depth.argmin(axis=0))

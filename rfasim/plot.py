@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import io
 import itertools
-from collections.abc import Callable
+import textwrap
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +19,7 @@ from numpy.typing import NDArray
 
 from rfasim.checkpoint import write_bytes
 from rfasim.progress import clock
-from rfasim.section import Section, section_of
+from rfasim.section import Section, beside, inside_tubes, parts_of_cells, section_of, vessel_tubes
 from rfasim.slicing import Floats, off_the_device
 
 if TYPE_CHECKING:
@@ -27,6 +29,8 @@ INK, GRID = "#22303c", "#d9dee3"
 ZONE, TUMOUR, VESSEL, METAL, INSULATION = "#4cc3ff", "#7be495", "#ff8fa3", "#c3c9ce", "#00a08a"
 CONTACTS = ("#2f5bff", "#c2188f", "#ffffff", "#7a4a1e", "#7fd000", "#000000")  # apart from each other and from heat
 PHASES = ("#2a6f97", "#e9c46a", "#9b5de5", "#8ab17d", "#e76f51", "#8d99ae", "#264653", "#d4a5a5")
+MOST_COLUMNS = 4  # panels side by side
+PIXELS = 400  # across a picture, for outlines of vessels
 FEW = 3  # roll-offs that are marked by lines through all readings; more are marked at the top
 STYLE: dict[Any, Any] = {
     "font.family": "DejaVu Sans", "font.size": 11, "axes.edgecolor": INK, "axes.labelcolor": INK,
@@ -69,11 +73,12 @@ def criterion_text(criterion: str) -> str:
 
 
 def zone_volume_text(result: Result) -> str:
-    """``5.3 ml`` of the run's end, from its history."""
-    volume = result.history.get("zone_volume_ml", np.array([]))
-    if len(volume) == 0:
+    """``5.3 ml`` of the run's end: the summary's, as in the table, else from the history."""
+    history = result.history.get("zone_volume_ml", np.array([]))
+    volume = (result.summary.get("zone") or {}).get("volume_ml", history[-1] if len(history) else None)
+    if volume is None:
         return ""
-    return f"{volume[-1]:.1f} ml" if volume[-1] >= 10 else f"{volume[-1]:.2f} ml"
+    return f"{volume:.1f} ml" if volume >= 10 else f"{volume:.2f} ml"
 
 
 def time_to_show(result: Result) -> int:
@@ -122,42 +127,165 @@ def view_box(section: Section, temperature: Floats, zone: Floats | None) -> Box:
 def draw_section(result: Result) -> bytes:
     """Temperature on the plane through the needle with its isotherms, the zone and the device; PNG bytes."""
     import matplotlib
-    from matplotlib import tri
 
-    section = section_of(result)
-    index = time_to_show(result)
-    temperature = section.sample(result.field("temperature_c", index))
-    zone = section.sample(result.field("zone_level")) if "zone_level" in result.field_names else None
-    box = view_box(section, temperature, zone)
+    view = _view(result, section_of(result))
+    box = view_box(view.section, view.temperature, view.zone)
     left, right, bottom, top = box
-    near = _near(section, box)
-    x, y = section.points.T
-    mesh = tri.Triangulation(x, y, section.triangles, mask=section.metal | ~near)
-    seen = temperature[np.unique(section.triangles[~section.metal & near])]
+    low, high = _span(view, box)
     with matplotlib.rc_context(STYLE):
         width = float(np.clip(6.2 * (right - left) / (top - bottom), 4.2, 9.0))
         drawing = figure(width + 1.5, 7.4)
         axes = drawing.add_subplot()
-        levels = np.linspace(min(37.0, float(seen.min())), max(float(seen.max()), 60.0), 120)
-        filled = axes.tricontourf(mesh, temperature, levels=levels, cmap="inferno")
-        bar = drawing.colorbar(filled, ax=axes, shrink=0.8, pad=0.02, aspect=28)
-        bar.set_ticks([t for t in (37, 50, 60, 70, 80, 90, 100, 110, 120) if t <= levels[-1]])
-        bar.set_label("temperature (°C)")
-        bar.outline.set_visible(False)
-        device = np.concatenate([*section.device, np.zeros((0, 2))])
-        handles = _draw_zone(axes, mesh, zone, result, device)
-        handles += _draw_parts(axes, mesh, section, near)
-        _draw_isotherms(axes, mesh, temperature, float(seen.max()), box, device)
-        handles += _draw_device(axes, section)
-        axes.set(xlim=(left, right), ylim=(bottom, top), aspect="equal", facecolor="#e9ecef")
-        several = len(section.device) > 1
+        words = f"{zone_volume_text(result)}: {criterion_text(str(result.meta.get('criterion')))}"
+        filled, handles = _draw_view(axes, view, box, temperature_levels(low, high), f"zone at the end, {words}")
+        _add_bar(drawing, filled, axes)
+        several = len(view.section.device) > 1
         across = "across the device, in the plane along it that cuts most of its contacts (mm)"
         axes.set(xlabel=across if several else "across the needle (mm)", ylabel="along the device, from its tip (mm)")
-        axes.tick_params(color=GRID)
         title = str(result.meta.get("title") or result.summary.get("case") or "Run").replace("_", " ")
-        axes.set_title(f"{title} \N{EN DASH} temperature after {clock(result.times[index])}", pad=10)
+        axes.set_title(f"{title} \N{EN DASH} temperature after {clock(view.time)}", pad=10)
         drawing.legend(handles=handles, loc="outside lower left", ncols=3, frameon=False, fontsize=10)
         return png(drawing)
+
+
+def draw_comparison(panels: Sequence[tuple[str, Result]], what: str = "") -> bytes:
+    """The sections of some runs side by side, with one window and one scale of colours; PNG bytes.
+
+    ``panels``: a title and a result each; ``what`` is what the titles are values of.
+    """
+    import matplotlib
+
+    with matplotlib.rc_context(STYLE):
+        return png(comparison_figure(panels, what))
+
+
+def comparison_figure(panels: Sequence[tuple[str, Result]], what: str = "") -> Any:
+    """The figure of :func:`draw_comparison`, one axes a panel in their order, then the one of the colours."""
+    results = [result for _, result in panels]
+    views, moved = _views_alike(results)
+    boxes = np.array([view_box(view.section, view.temperature, view.zone) for view in views])
+    box: Box = (boxes[:, 0].min(), boxes[:, 1].max(), boxes[:, 2].min(), boxes[:, 3].max())
+    spans = np.array([_span(view, box) for view in views])
+    columns = -(-len(panels) // -(-len(panels) // MOST_COLUMNS))  # rows as even as they can be
+    rows = -(-len(panels) // columns)
+    left, right, bottom, top = box
+    width = float(np.clip(5.0 * (right - left) / (top - bottom), 3.4, 6.5))
+    height = width * (top - bottom) / (right - left)
+    drawing = figure(columns * (width + 0.2) + 1.7, rows * (height + 1.15) + 0.9)
+    drawing.get_layout_engine().set(h_pad=0.1)
+    grid = drawing.subplots(rows, columns, sharex=True, sharey=True, squeeze=False).ravel()
+    criteria = {str(result.meta.get("criterion")) for result in results}
+    zone = "zone at the end" + (f": {criterion_text(criteria.pop())}" if len(criteria) == 1 else "")
+    levels = temperature_levels(float(spans[:, 0].min()), float(spans[:, 1].max()))
+    one_time = len({clock(view.time) for view in views}) == 1
+    legend: dict[str, Any] = {}
+    for axes, (title, _), view in zip(grid, panels, views, strict=False):
+        filled, handles = _draw_view(axes, view, box, levels, zone)
+        legend |= {handle.get_label(): handle for handle in handles if handle.get_label() not in legend}
+        axes.set_title("\n".join(textwrap.wrap(title, int(8.5 * width))[:3]), pad=8)
+        beneath = [comparison_caption(view.result), *([] if one_time else [f"after {clock(view.time)}"])]
+        axes.annotate(
+            "\n".join(line for words in beneath for line in textwrap.wrap(words, int(10.5 * width))),
+            (0.5, 0.0), (0.0, -40.0), "axes fraction", "offset points", ha="center", va="top", fontweight="bold",
+            annotation_clip=False,
+        )  # fmt: skip
+        axes.set_xlabel("across the device (mm)")
+        axes.tick_params(labelbottom=True)
+    for axes in grid[len(panels) :]:
+        axes.remove()
+    _add_bar(drawing, filled, list(grid[: len(panels)]))
+    of = f"tip with {_short(panels[0][0])}" if moved else "tip"
+    for axes in grid[: len(panels) : columns]:
+        axes.set_ylabel(f"along the device, from its {of} (mm)")
+    name = str(results[0].meta.get("title") or results[0].summary.get("case") or "Run").replace("_", " ")
+    after = f" after {clock(views[0].time)}" if one_time else ", the last with the generator on"
+    drawing.suptitle(
+        f"{name} \N{EN DASH} temperature{after}" + (f", by {what}" if what else ""),
+        x=0.01, ha="left", fontsize=13, fontweight="bold",
+    )  # fmt: skip
+    drawing.legend(handles=[*legend.values()], loc="outside lower left", ncols=3, frameon=False, fontsize=10)
+    return drawing
+
+
+def comparison_caption(result: Result) -> str:
+    """What stands beneath a panel: zone volume, and the smallest margin where there is a tumour."""
+    tumour = result.summary.get("tumour")
+    margin = tumour.get("minimal_margin_mm") if tumour else None
+    said = "" if not tumour else ", no margin" if margin is None else f", smallest margin {margin:.1f} mm"
+    return f"zone {zone_volume_text(result) or '-'}{said}"
+
+
+def _short(title: str) -> str:
+    return title if len(title) <= 24 else title[:21] + "..."
+
+
+@dataclass(frozen=True)
+class _View:
+    """What a panel shows of a run: its section, and there the temperature at ``time`` (s) and the zone at the end."""
+
+    result: Result
+    section: Section
+    time: float
+    temperature: Floats
+    zone: Floats | None
+
+
+def _view(result: Result, section: Section) -> _View:
+    index = time_to_show(result)
+    zone = section.sample(result.field("zone_level")) if "zone_level" in result.field_names else None
+    temperature = section.sample(result.field("temperature_c", index))
+    return _View(result, section, float(result.times[index]), temperature, zone)
+
+
+def _views_alike(results: Sequence[Result]) -> tuple[list[_View], bool]:
+    """One plane for all, that of the run with most to see in it (a vessel that another lacks), as far as that goes;
+    and whether a device lies elsewhere than the first one's."""
+    seen = [len(parts_of_cells(result)) + len(vessel_tubes(result)) for result in results]
+    reference = section_of(results[seen.index(max(seen))])
+    first = section_of(results[0], reference.placement)
+    sections = [first, *(section_of(result, reference.placement) for result in results[1:])]
+    placed = [beside(section, first) for section in sections]
+    moved = any(one is not other for one, other in zip(placed, sections, strict=True))
+    return [_view(result, section) for result, section in zip(results, placed, strict=True)], moved
+
+
+def temperature_levels(low: float, high: float) -> Floats:
+    """The borders of the colours for temperatures from ``low`` to ``high`` (degC)."""
+    return np.linspace(min(37.0, low), max(high, 60.0), 120)
+
+
+def _span(view: _View, box: Box) -> tuple[float, float]:
+    """Lowest and highest temperature of the tissue in the view box."""
+    section = view.section
+    seen = view.temperature[np.unique(section.triangles[~section.metal & _near(section, box)])]
+    return float(seen.min()), float(seen.max())
+
+
+def _add_bar(drawing: Any, filled: Any, axes: Any) -> None:
+    bar = drawing.colorbar(filled, ax=axes, shrink=0.8, pad=0.02, aspect=28)
+    bar.set_ticks([t for t in (37, 50, 60, 70, 80, 90, 100, 110, 120) if t <= filled.levels[-1]])
+    bar.set_label("temperature (°C)")
+    bar.outline.set_visible(False)
+
+
+def _draw_view(axes: Any, view: _View, box: Box, levels: Floats, zone_label: str) -> tuple[Any, list[Any]]:
+    """Temperature, zone, tumour, vessels, isotherms and device in ``axes``; the filled contours, and the legend."""
+    from matplotlib import tri
+
+    section, temperature = view.section, view.temperature
+    left, right, bottom, top = box
+    near = _near(section, box)
+    x, y = section.points.T
+    mesh = tri.Triangulation(x, y, section.triangles, mask=section.metal | ~near)
+    filled = axes.tricontourf(mesh, temperature, levels=levels, cmap="inferno")
+    device = np.concatenate([*section.device, np.zeros((0, 2))])
+    handles = _draw_zone(axes, mesh, view.zone, zone_label, device)
+    handles += _draw_parts(axes, mesh, section, near, box)
+    _draw_isotherms(axes, mesh, temperature, _span(view, box)[1], box, device)
+    handles += _draw_device(axes, section)
+    axes.set(xlim=(left, right), ylim=(bottom, top), aspect="equal", facecolor="#e9ecef")
+    axes.tick_params(color=GRID)
+    return filled, handles
 
 
 def _draw_level(
@@ -223,18 +351,17 @@ def _crossings(lines: list[tuple[Floats, Floats]]) -> int:
     )
 
 
-def _draw_zone(axes: Any, mesh: Any, zone: Floats | None, result: Result, device: Floats) -> list[Any]:
+def _draw_zone(axes: Any, mesh: Any, zone: Floats | None, label: str, device: Floats) -> list[Any]:
     from matplotlib.patches import Patch
 
     if zone is None or not zone.max() >= 0.0:
         return []
     axes.tricontourf(mesh, zone, levels=[0.0, np.inf], colors=["white"], alpha=0.15)
     _draw_level(axes, mesh, zone, 0.0, device, {"color": ZONE, "linewidth": 2.6})
-    text = f"zone at the end, {zone_volume_text(result)}: {criterion_text(result.meta['criterion'])}"
-    return [Patch(facecolor="#fbe9e2", edgecolor=ZONE, linewidth=2.2, label=text)]
+    return [Patch(facecolor="#fbe9e2", edgecolor=ZONE, linewidth=2.2, label=label)]
 
 
-def _draw_parts(axes: Any, mesh: Any, section: Section, near: NDArray[np.bool_]) -> list[Any]:
+def _draw_parts(axes: Any, mesh: Any, section: Section, near: NDArray[np.bool_], box: Box) -> list[Any]:
     """Outlines of tumour and vessels; vessels are filled, for blood is not tissue."""
     from matplotlib.lines import Line2D
     from matplotlib.patches import Patch
@@ -250,6 +377,13 @@ def _draw_parts(axes: Any, mesh: Any, section: Section, near: NDArray[np.bool_])
         else:
             axes.tricontour(mesh, inside, levels=[0.0], colors=TUMOUR, linewidths=2.2)
             handles.append(Line2D([], [], color=TUMOUR, lw=2.5, label=name))
+    x, y = np.meshgrid(np.linspace(*box[:2], PIXELS), np.linspace(*box[2:], PIXELS))
+    depth = inside_tubes(section, x, y)
+    if depth is not None and depth.max() > 0.0:
+        axes.contourf(x, y, depth, levels=[0.0, np.inf], colors=[VESSEL], alpha=0.75)
+        axes.contour(x, y, depth, levels=[0.0], colors=VESSEL, linewidths=1.5)
+        if not any(handle.get_label() == "vessels" for handle in handles):
+            handles.append(Patch(facecolor=VESSEL, label="vessels"))
     return handles
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -23,12 +23,23 @@ VESSEL_WORDS = ("vessel", "vein", "portal", "artery", "blood", "lumen", "vena")
 
 
 @dataclass(frozen=True)
+class Placement:
+    """Where a section lies in space: its zero, what is drawn to the right, and the way that is drawn downwards (m)."""
+
+    origin: Floats
+    across: Floats
+    axis: Floats
+
+
+@dataclass(frozen=True)
 class Section:
     """A triangulated plane; points in mm from the tip: across the needle, and along it towards the handle.
 
     ``sample`` takes nodal values to the section's points. ``device`` and ``insulation`` are lines (n, 2) in
     mm, ``metal`` the triangles inside a meshed electrode; ``parts`` holds a field for tumour and vessels
     each, positive inside. ``contacts`` holds the lines of each contact that the plane cuts, by its name.
+    ``tubes`` are the vessels of the case: centre line (n, 3) (in the plane's two coordinates and above it) and radius
+    in mm; ``parts`` then holds only what else is a vessel.
     """
 
     points: Floats
@@ -39,6 +50,8 @@ class Section:
     metal: NDArray[np.bool_]
     parts: dict[str, Floats] = field(default_factory=dict)
     contacts: dict[str, list[Floats]] = field(default_factory=dict)
+    tubes: list[tuple[Floats, float]] = field(default_factory=list)
+    placement: Placement | None = None
 
 
 def parts_of_cells(result: Result) -> dict[str, NDArray[np.bool_]]:
@@ -95,6 +108,29 @@ def electrode_axis(result: Result) -> tuple[Floats, Floats]:
     return centre + ((points - centre) @ direction).max() * direction, direction
 
 
+def vessel_tubes(result: Result) -> list[tuple[Floats, float]]:
+    """Centre line (n, 3) and radius (m) of each vessel of the case, whether the mesh resolves it or not."""
+    return [
+        (np.asarray(vessel["points"], dtype=np.float64), 0.5 * float(vessel["diameter"]))
+        for vessel in result.meta.get("vessels") or []
+    ]
+
+
+def inside_tubes(section: Section, x: Floats, y: Floats) -> Floats | None:
+    """How deep (mm) the points (x, y) of the plane lie in one of the section's tubes; None where none is near."""
+    where = np.stack([x, y, np.zeros_like(x)], axis=-1)
+    low, high = where.reshape(-1, 3).min(axis=0), where.reshape(-1, 3).max(axis=0)
+    deepest: Floats | None = None
+    for line, radius in section.tubes:
+        for a, b in itertools.pairwise(line):
+            if np.any(np.minimum(a, b) > high + radius) or np.any(np.maximum(a, b) < low - radius):
+                continue
+            share = np.clip((where - a) @ (b - a) / max(float((b - a) @ (b - a)), 1e-12), 0.0, 1.0)
+            depth = radius - np.linalg.norm(where - a - share[..., None] * (b - a), axis=-1)
+            deepest = depth if deepest is None else np.maximum(deepest, depth)
+    return deepest
+
+
 def across_direction(result: Result, origin: Floats, axis: Floats) -> Floats:
     """A unit vector normal to ``axis``, towards the second electrode, else tumour, else nearest vessel."""
     mesh, meta = result.mesh, result.meta.get("electrodes") or []
@@ -106,13 +142,20 @@ def across_direction(result: Result, origin: Floats, axis: Floats) -> Floats:
             if name == "tumour":
                 candidates.append(centres.mean(axis=0))
             else:
-                middle = origin - 0.01 * axis
-                candidates.append(centres[np.linalg.norm(centres - middle, axis=1).argmin()])
+                candidates.append(_nearest(centres, origin - 0.01 * axis))
+    if "vessels" not in parts and (tubes := vessel_tubes(result)):
+        steps = np.linspace(0.0, 1.0, 21)[:, None]
+        lines = [a + steps * (b - a) for line, _ in tubes for a, b in itertools.pairwise(line)]
+        candidates.append(_nearest(np.concatenate(lines), origin - 0.01 * axis))
     for candidate in [*(c - origin for c in candidates), np.eye(3)[0], np.eye(3)[1]]:
         across = candidate - (candidate @ axis) * axis
         if np.linalg.norm(across) > 1.5e-3:
             return np.asarray(across / np.linalg.norm(across))
     raise AssertionError("one of two unit vectors is not along the axis")
+
+
+def _nearest(points: Floats, to: Floats) -> Floats:
+    return np.asarray(points[np.linalg.norm(points - to, axis=1).argmin()])
 
 
 def contact_facets(result: Result) -> dict[str, Indices]:
@@ -161,9 +204,40 @@ def best_plane(result: Result, origin: Floats, axis: Floats) -> tuple[Floats, Fl
     return origin + best[0], best[1]
 
 
-def section_of(result: Result) -> Section:
-    """The section of ``result`` through its first electrode, or the plane through most of its contacts."""
-    return _mirrored(result) if result.mesh.axisymmetric else _plane(result)
+def section_of(result: Result, like: Placement | None = None) -> Section:
+    """The section of ``result`` through its first electrode, or the plane through most of its contacts.
+
+    With ``like`` (of another run) it is turned as that one, where the two devices are parallel.
+    """
+    return _mirrored(result) if result.mesh.axisymmetric else _plane(result, like)
+
+
+def beside(section: Section, like: Section) -> Section:
+    """``section`` in the coordinates of ``like``, so that a place in tissue is at the same point of both pictures.
+
+    The same section where the two are turned differently: then each has its own tip as zero.
+    """
+    here, there = section.placement, like.placement
+    if here is None or there is None or not (_same(here.axis, there.axis) and _same(here.across, there.across)):
+        return section
+    apart = 1e3 * (here.origin - there.origin)
+    flat = np.array([apart @ here.across, -apart @ here.axis])
+    if np.abs(flat).max() < 1e-6:
+        return section
+    solid = np.append(flat, 0.0)
+    return replace(
+        section,
+        points=section.points + flat,
+        device=[line + flat for line in section.device],
+        insulation=[line + flat for line in section.insulation],
+        contacts={name: [line + flat for line in lines] for name, lines in section.contacts.items()},
+        tubes=[(line + solid, radius) for line, radius in section.tubes],
+        placement=there,
+    )
+
+
+def _same(a: Floats, b: Floats) -> bool:
+    return bool(np.linalg.norm(a - b) < 1e-6)
 
 
 def _mirrored(result: Result) -> Section:
@@ -189,6 +263,7 @@ def _mirrored(result: Result) -> Section:
         {name: inside_field(mesh, chosen)[origin] for name, chosen in parts.items()},
         {name: [points[line] for line in chains(np.concatenate([f, image[f]]))]
          for name, f in contact_facets(result).items()},
+        placement=Placement(np.array([0.0, 0.0, tip[-1]]), np.eye(3)[0], np.array([0.0, 0.0, np.sign(direction[-1])])),
     )  # fmt: skip
 
 
@@ -203,10 +278,12 @@ def device_facets(result: Result, ending: str) -> Indices:
     return np.concatenate([np.zeros((0, dim)), *facets]).astype(np.int64)
 
 
-def _plane(result: Result) -> Section:
+def _plane(result: Result, like: Placement | None) -> Section:
     mesh = result.mesh
     tip, axis = electrode_axis(result)
     origin, across = best_plane(result, tip, axis)
+    if like is not None and _same(axis, like.axis) and _same(origin, tip):
+        across = like.across  # a plane beside the axis belongs to its own device
     normal = np.cross(across, axis)
     level = (mesh.points - origin) @ normal
     level[np.abs(level) < 1e-9] = 0.0  # nodes that are meant to lie in the plane
@@ -216,7 +293,11 @@ def _plane(result: Result) -> Section:
     points = slice_.values((mesh.points - origin) @ frame)
     parts = parts_of_cells(result)
     metal = parts.pop("metal", np.zeros(mesh.n_cells, dtype=np.bool_))[slice_.parents]
-    fields = {name: slice_.values(inside_field(mesh, chosen)) for name, chosen in parts.items()}
+    tubes = vessel_tubes(result)
+    if tubes and "vessels" in parts:  # they are round, cells are not
+        lumens = [k for k, name in enumerate(mesh.region_names) if name.startswith("vessels[")]
+        parts["vessels"] = parts["vessels"] & ~np.isin(mesh.regions, lumens)
+    fields = {name: slice_.values(inside_field(mesh, chosen)) for name, chosen in parts.items() if chosen.any()}
 
     def lines(facets: Indices) -> list[Floats]:
         if len(facets) == 0:
@@ -227,4 +308,9 @@ def _plane(result: Result) -> Section:
 
     contacts = {name: found for name, facets in contact_facets(result).items() if (found := lines(facets))}
     device, insulation = (lines(device_facets(result, ending)) for ending in ("", ".insulation"))
-    return Section(points, slice_.pieces, slice_.values, device, insulation, metal, fields, contacts)
+    space = 1e3 * np.stack([across, -axis, np.cross(across, -axis)], axis=1)
+    drawn = [((line - origin) @ space, 1e3 * radius) for line, radius in tubes]
+    placement = Placement(origin, across, axis)
+    return Section(
+        points, slice_.pieces, slice_.values, device, insulation, metal, fields, contacts, drawn, placement
+    )

@@ -29,7 +29,7 @@ from rfasim.errors import RunError
 from rfasim.frame import Frame
 from rfasim.generator import GROUND, CommandSearch, Memory, Reading, mean_reading, operate
 from rfasim.heat import Boiling, HeatState, HeatTerm, Joule, Metabolism, Perfusion, Storage, SurfaceExchange
-from rfasim.outcome import summarise, zone_distance
+from rfasim.outcome import summarise, tissue_cells, zone_distance
 from rfasim.sensors import Probes, Thermocouples
 from rfasim.solver import kernels, surface
 from rfasim.solver.level_set import volume_above
@@ -121,7 +121,7 @@ class Simulation:
         T = np.full(space.n_nodes, start)
         for _, nodes, temperature in d.held:
             T[nodes] = temperature
-        if any(vessel.treatment != "held" for vessel in case.vessels):
+        if any(vessel.treatment != "held" for vessel in d.vessels):
             self.blood = Blood.start(Bloodstream(case, d), self.inflow, T)
         self.shift: tuple[Array, Array, Array] | None = None
         self.program = case.generator.program(case.connection, case.terminals)
@@ -321,6 +321,8 @@ class Simulation:
         self.initial_heat = float(H.sum()) + (0.0 if self.blood is None else self.blood.heat)
         self.initial_temperature = T.copy()
         self.node_volume = self.space.node_volumes()
+        counts = self.domain.conducts & tissue_cells(self.domain.mesh)
+        self.zone_cells = None if counts.all() else counts
         return State(0.0, T, H, gone, gone.copy(), Damage.start(n), self.case.time.first_step, self.program.begin())
 
     # ------------------------------------------------------------------------------------------ laws at nodes
@@ -698,7 +700,7 @@ class Simulation:
                 held[k] += h * weight * float(rate[nodes].sum())
         for (account, _, _), joules in zip(self.domain.held, held, strict=True):
             book[account] += joules
-        s.vessel_heat = s.vessel_heat or [0.0] * len(self.case.vessels)
+        s.vessel_heat = s.vessel_heat or [0.0] * len(self.domain.vessels)
         for index, k in self.domain.held_by_vessel.items():
             s.vessel_heat[index] += held[k]
         lost = self.boiling.water_lost(step.temperatures[2], s.gone)
@@ -713,7 +715,7 @@ class Simulation:
         """What ``summary.json`` tells of each vessel; of those held at their temperature no flow is known."""
         d, heat = self.domain, self.state.vessel_heat
         told = {} if self.blood is None else self.blood.rows()
-        for index, vessel in enumerate(self.case.vessels):
+        for index, vessel in enumerate(d.vessels):
             if index in told:
                 continue
             wall = d.mesh.facets.get(f"vessels[{index}].wall")
@@ -727,9 +729,9 @@ class Simulation:
                 "patent": True, "state": "patent",
             }  # fmt: skip
         f = self.state.damage.measure(self.case.zone.criterion)
-        for index, vessel in enumerate(self.case.vessels):
+        for index, vessel in enumerate(d.vessels):
             told[index]["zone_distance_mm"] = zone_distance(d.mesh, f, vessel.geometry().distance)
-        return [told[index] for index in range(len(self.case.vessels))]
+        return [told[index] for index in range(len(self.domain.vessels))]
 
     # ------------------------------------------------------------------------------------------- checkpoints
 
@@ -752,7 +754,8 @@ class Simulation:
         out |= {
             "read_temperatures": np.array(r.temperatures),
             "reading": np.array([r.time, r.voltage, r.current, r.power, r.impedance.real, r.impedance.imag]),
-            "limited_by": r.limited_by, "beyond": now.beyond, "in_lines": now.in_lines, "shown_potential": now.potential,
+            "limited_by": r.limited_by, "beyond": now.beyond, "in_lines": now.in_lines,
+            "shown_potential": now.potential,
             "flow_reaction": now.flow.reaction, "flow_source": now.flow.source, "flow_exchange": now.flow.exchange,
             "flow_station_source": now.flow.station_source,
         }  # fmt: skip
@@ -829,7 +832,7 @@ class Simulation:
         criterion = self.case.zone.criterion
         zone = volume_above(
             self.space.points, self.space.cells, s.damage.measure(criterion), 0.0, self.space.axisymmetric,
-            None if self.domain.conducts.all() else self.domain.conducts,
+            self.zone_cells,
         )  # fmt: skip
         return Frame(
             time=s.time,

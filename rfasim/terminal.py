@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -63,6 +64,25 @@ def print_rows(rows: Sequence[tuple[str, str]], title: str) -> None:
     for what, value in rows:
         print(f"{what:<{width}}  {value}")
     print()
+
+
+def aligned(header: str, cells: Sequence[str]) -> list[str]:
+    """A column, its heading first: numbers with their decimal points below each other, all to the right.
+
+    >>> aligned("20 W", ["7.31", "-12.5", "none"])
+    ['   20 W', '  7.31', '-12.5 ', '  none']
+    """
+    number = re.compile(r"[+-]?\d+(\.\d+)?")
+    digits = [len(cell.partition(".")[2]) for cell in cells if number.fullmatch(cell)]
+    most = max(digits, default=0)
+    texts = [
+        cell + " " * (most - len(point + after) + 1 if most else 0) if number.fullmatch(cell) else cell
+        for cell in cells
+        for _, point, after in [cell.partition(".")]
+    ]
+    lines = header.splitlines() or [""]
+    width = max(map(len, [*lines, *texts]))
+    return ["\n".join(line.rjust(width) for line in lines), *(text.rjust(width) for text in texts)]
 
 
 def print_columns(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:

@@ -76,7 +76,7 @@ class Bloodstream:
 
     def __init__(self, case: Case, domain: Domain) -> None:
         self.case, self.domain = case, domain
-        network, self.of_case = flowing_network(case.vessels)
+        network, self.of_case = flowing_network(domain.vessels)
         assert network is not None, "no blood flows"
         self.network = network
         self.n_nodes = domain.space.n_nodes
@@ -87,7 +87,7 @@ class Bloodstream:
         self.diffusivity = blood.thermal_conductivity / self.heat_per_volume
         self.prandtl = prandtl(self.kinematic_viscosity, self.diffusivity)
         self._place_stations()
-        meshed = np.array([is_meshed(case, v) for v in case.vessels])
+        meshed = np.array([is_meshed(case, v) for v in domain.vessels])
         self.is_line = ~meshed[self.vessel]
         nodes: list[Array] = []
         stations: list[Array] = []
@@ -123,11 +123,11 @@ class Bloodstream:
         self.capacity = np.zeros(self.n)
         for k in self.of_case:
             if meshed[k]:
-                tissue, mine = self.tissues[case.vessels[k].tissue], self.vessel == k
+                tissue, mine = self.tissues[domain.vessels[k].tissue], self.vessel == k
                 self.capacity[mine] = self.volume[mine] * tissue.density * tissue.heat_capacity
         self.wall = np.bincount(self.stations, self.measure, self.n)
         self.has_wall = self.wall > 0
-        inlet = [blood.temperature if v.temperature is None else v.temperature for v in case.vessels]
+        inlet = [blood.temperature if v.temperature is None else v.temperature for v in domain.vessels]
         self.inlet = np.array(inlet)[self.vessel]
         self.content = self.heat_per_volume * np.pi / 4 * self.diameter**2 * self.length
 
@@ -175,7 +175,7 @@ class Bloodstream:
         out = x - self.middle[station]
         out -= np.einsum("fpd,fpd->fp", out, along)[..., None] * along
         squared = np.maximum(np.einsum("fpd,fpd->fp", out, out), 1e-30)
-        radius = self.case.vessels[vessel].diameter / 2
+        radius = self.domain.vessels[vessel].diameter / 2
         area = radius * np.abs(np.einsum("fd,fpd->fp", normal, out)) / squared
         shares = area[..., None] / len(weights) * weights
         k = np.array([t.thermal_conductivity for t in self.domain.tissues])
@@ -279,7 +279,7 @@ class Bloodstream:
         blood = self.case.blood
         stated: list[float | None] = []
         for k in self.of_case:
-            vessel = self.case.vessels[k]
+            vessel = self.domain.vessels[k]
             flow = vessel.stated_flow
             stated.append(0.0 if k in closed else None if flow is None else flow * inflow.of(vessel.kind))
         flows = self.network.flows(stated, blood.viscosity)
@@ -418,7 +418,7 @@ class Bloodstream:
             tissue = d.tissues[kind]
             y_tissue[at] = tissue.admittivity(case.frequency) * tissue.conductivity_law.factor(tissue_T[at])
         for vessel in np.unique(self.vessel[own]):
-            at, tissue = self.vessel[own] == vessel, self.tissues[case.vessels[vessel].tissue]
+            at, tissue = self.vessel[own] == vessel, self.tissues[self.domain.vessels[vessel].tissue]
             y_blood[at] = tissue.admittivity(case.frequency) * tissue.conductivity_law.factor(blood_T[at])
         if case.electric.admittivity == "real":
             y_tissue.imag = y_blood.imag = 0.0

@@ -67,6 +67,17 @@ def refused(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
             "generator.powr: is no known key; did you mean power?",
         ),
         (["run", NEEDLE, "--threads", "none"], "'none' is no number of threads"),
+        (["run", NEEDLE, "--compare", "generator.power=20 W"], "gives one value of generator.power; give two or more"),
+        (
+            ["run", NEEDLE, "--compare", "generator.powr=20 W,30 W"],
+            "generator.powr: is no known key; did you mean power?",
+        ),
+        (
+            ["run", NEEDLE, "--compare", "generator.power=20 W,30 mm"],
+            "generator.power=30 mm: '30 mm' is in mm, which is not a power",
+        ),
+        (["run", NEEDLE, "--compare", "a=1,2", "--compare", "b=1,2"], "--compare: is given more than once"),
+        (["run", NEEDLE, "--compare", "generator.power=20 W,30 W", "--resume"], "holds none of 20_W, 30_W"),
         (["run", NEEDLE, "--resume", "--overwrite"], "not allowed with"),
         (["run", NEEDLE, "--resume"], "--resume: runs/needle holds no run that could go on"),
         (["run"], "required: CASE"),

@@ -1,4 +1,4 @@
-"""From label images to the tissue at each point, to the distance from the vessels in them, and to their centre lines."""
+"""From label images to the tissue at each point, and to the vessels in them: distance, and centre lines."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from rfasim.anatomy.labels import LabelDistance, LabelImage, read_labels
 from rfasim.errors import InputError
 
 if TYPE_CHECKING:
-    from rfasim.case import Anatomy, Case
+    from rfasim.case import Anatomy, Case, Vessel
 
 Array = NDArray[np.float64]
 
@@ -27,6 +27,7 @@ __all__ = [
     "read_labels",
     "tissue_of_points",
     "vessel_distance",
+    "vessels_of",
     "write_centre_lines",
 ]
 
@@ -96,6 +97,38 @@ def vessel_distance(anatomy: Anatomy, base: Path | None, case: Case) -> Callable
     return distance
 
 
+def vessels_of(anatomy: Anatomy, base: Path | None, case: Case) -> tuple[Vessel, ...]:
+    """The vessels that the label images hold within ``anatomy.crop`` of the middle of the domain.
+
+    Each piece of centre line is a vessel as wide as it is in the mean. In portal and arterial trees blood flows away from
+    where the tree is widest, in hepatic veins and the cava towards there; that vessel's flow is stated by its velocity.
+    """
+    from rfasim.case import Vessel
+
+    centre = np.array(case.domain_centre)
+    out: list[Vessel] = []
+    for number, image in _images(anatomy, base):
+        for label, entry in anatomy.labels[number].vessels.items():
+            try:
+                lines = centre_lines(
+                    image, [label], centre - anatomy.crop, centre + anatomy.crop, min_length=entry.min_length,
+                    min_diameter=entry.min_diameter,
+                )  # fmt: skip
+            except InputError as error:
+                raise InputError(f"anatomy.labels[{number}].vessels.{label}", error.message) from None
+            collects = entry.kind in ("hepatic", "cava")
+            for k, line in enumerate(lines):
+                points = line.points[::-1] if collects else line.points
+                out.append(
+                    Vessel(
+                        name=f"{entry.kind} {label}.{line.tree}.{k}", kind=entry.kind, diameter=line.diameter,
+                        points=tuple((float(x), float(y), float(z)) for x, y, z in points),
+                        velocity=entry.usual_velocity if line.parent < 0 else None,
+                    )
+                )  # fmt: skip
+    return tuple(out)
+
+
 def _images(anatomy: Anatomy, base: Path | None) -> Iterator[tuple[int, LabelImage]]:
     for number, entry in enumerate(anatomy.labels):
         path = Path(entry.file)
@@ -105,10 +138,11 @@ def _images(anatomy: Anatomy, base: Path | None) -> Iterator[tuple[int, LabelIma
             image = read_labels(path)
         except InputError as error:
             raise InputError(f"anatomy.labels[{number}].file", f"{error.path}: {error.message}") from None
-        if not image.present & set(entry.mapping):
+        named = set(entry.mapping) | set(entry.vessels)
+        if not image.present & named:
             there = ", ".join(map(str, sorted(image.present)[:20])) or "none"
             raise InputError(
                 f"anatomy.labels[{number}].mapping",
-                f"none of its labels ({', '.join(map(str, entry.mapping))}) is in {path}; there are: {there}",
+                f"none of its labels ({', '.join(map(str, sorted(named)))}) is in {path}; there are: {there}",
             )
         yield number, image

@@ -80,7 +80,8 @@ class Streams:
     ``capacity`` (n,) [J/K]; ``nodes``, ``stations`` (pairs,): which node exchanges with which station; ``feeds``: rows
     (station, station that feeds it or -1 for an inlet, capacity rate [W/K]); ``inlet`` (n,) [degC]; ``order`` (n,): all
     stations, each after those that feed it. ``pooled`` (n,) bool: stations that feel the mean temperature of their
-    nodes and give to each by its share, as a thin line in the middle of them does; others exchange with each node by itself.
+    nodes and give to each by its share, as a thin line in the middle of them does; others exchange with each node by
+    itself.
     """
 
     def __init__(self, capacity: Array, nodes: Array, stations: Array, feeds: Array, inlet: Array, order: Array,
@@ -98,7 +99,7 @@ class Streams:
     def node_conductance(self, exchange: Array) -> Array:
         """What the pairs put on the diagonal of a Newton matrix [W/K]: of each node the sum of ``g``.
 
-        A pooled station resists only a change of its nodes' mean. Half of ``g`` on each of them is the number that is as
+        A pooled station resists only a change of its nodes' mean. Half of ``g`` on each of them is as
         much too small for the mean as it is too large for all else.
         """
         share = np.where(self.pooled, 0.5, 1.0)[self.stations]
