@@ -19,6 +19,7 @@ from pydantic.fields import FieldInfo
 
 import rfasim.case as records
 from rfasim import tissues
+from rfasim.circulation import Clamp
 from rfasim.damage import DEFAULT_CRITERION, MODELS, Arrhenius, Cem43, ThreeState
 from rfasim.electrodes import ALL_DEVICES
 from rfasim.electrodes.custom import Part, Place, Stretch
@@ -55,6 +56,7 @@ MEANING: dict[str, str] = {
     "Case.anatomy": "tissues from label images; see [anatomy](#anatomy)",
     "Case.body_temperature": "temperature at the start and at a fixed boundary unless stated otherwise",
     "Case.blood": "see [blood](#blood)",
+    "Case.circulation": "what blood comes in, and when; see [circulation](#circulation)",
     "Case.electric": "see [electric](#electric)",
     "Case.boiling": "see [boiling](#boiling)",
     "Case.zone": "see [zone](#zone)",
@@ -108,12 +110,12 @@ MEANING: dict[str, str] = {
     "Vessel.name": "name of the vessel in the results",
     "Vessel.points": "corners of the vessel's middle line, at least two",
     "Vessel.diameter": "inner diameter",
-    "Vessel.temperature": "temperature that the blood in it is held at",
     "Vessel.tissue": "what it is electrically",
     "Anatomy.labels": "the images, see [label images](#labels)",
     "Blood.density": "density of blood",
     "Blood.heat_capacity": "heat capacity of blood",
-    "Blood.temperature": "temperature of the blood that perfuses the tissue, and of held labels",
+    "Blood.temperature": "temperature of the blood that perfuses the tissue and that vessels bring in",
+    "Blood.thermal_conductivity": "thermal conductivity of blood",
     "Boiling.enabled": "whether tissue water can boil",
     "Zone.criterion": "the damage criterion of the zone, see [damage criteria](#damage-criteria)",
     "MeshOptions.max_size": "largest edge length anywhere",
@@ -140,6 +142,8 @@ MEANING: dict[str, str] = {
     "TissueOverride.heat_capacity_law": "factor on it, by temperature; see [laws](#laws-of-temperature)",
     "TissueOverride.water_fraction": "share of water in the tissue's mass",
     "TissueOverride.perfusion": "volume of blood per volume of tissue and second",
+    "TissueOverride.perfusion_law": "factor on it; see [laws of perfusion](#laws-of-perfusion)",
+    "TissueOverride.arterial_fraction": "share of it that comes by the hepatic artery; the portal vein brings the rest",
     "TissueOverride.metabolic_heat": "metabolic heat",
     "Linear.slope": "change per kelvin",
     "Linear.low": "constant below this temperature",
@@ -203,11 +207,19 @@ def sections() -> Sections:
          "the value at 37 degC.", laws),
         ("Laws of the water lost", "For `water_law`: a factor on the admittivity where a share of the tissue's water "
          "is steam.", [("archie", tissues.Archie), ("linear", tissues.LinearInWater)]),
+        ("Laws of perfusion", "For `perfusion_law`: any law of temperature above, or one of these. See "
+         "[blood](physics/blood.md#perfusion).",
+         [("lang_1999_muscle", tissues.LangMuscle1999), ("lang_1999_tumour", tissues.LangTumour1999),
+          ("he_2004_stasis", tissues.Stasis)]),
         ("tumour", "", [("ball", records.BallTumour), ("ellipsoid", records.EllipsoidTumour)]),
-        ("vessels", "A list.", [("", records.Vessel)]),
+        ("vessels", "A list. See [blood](physics/blood.md#vessels).", [("", records.Vessel)]),
+        ("circulation", "See [blood](physics/blood.md#the-pringle-manoeuvre).",
+         [("", records.Circulation), ("pringle", Clamp)]),
         ("anatomy", "Needs the extra `images` (`pip install 'rfasim[images]'`). Points of the case are then in patient "
          "coordinates (LPS: left, back, head).", [("", records.Anatomy)]),
         ("labels", "The list `anatomy.labels`.", [("", records.LabelImage)]),
+        ("Vessels in label images", "In `anatomy.labels[0].vessels`, by label number. See "
+         "[blood](physics/blood.md#vessels-from-label-images).", [("", records.LabelVessels)]),
         ("blood", "", [("", records.Blood)]),
         ("electric", "", [("", records.Electric)]),
         ("boiling", "See [boiling](physics/boiling.md).", [("", records.Boiling)]),

@@ -243,7 +243,7 @@ class Vessel(Record):
     velocity: Velocity | None = None
     """mean velocity there, instead of flow"""
     temperature: Temperature | None = None
-    """temperature of the blood that comes in, or a held vessel's; that of blood when not stated"""
+    """temperature of the blood that comes in, or a held vessel's; that of `blood` when not stated"""
     tissue: str = "blood"
     treatment: Literal["auto", "resolved", "line", "held"] = "auto"
     """resolved: meshed, heat through its wall; line: not meshed; auto: by circulation.resolve_from; held: meshed and

@@ -246,7 +246,7 @@ def _vessels(case: Case) -> Found:
                 f"vessels[{index}]",
                 f"lies {_mm(-float(depth.max()))} outside the domain; leave it out or move it",
             )
-        for other, device in enumerate(case.electrodes):
+        for other in range(len(case.electrodes)):
             if case.mesh.file is None:
                 yield from _vessel_at_device(case, vessel, f"vessels[{index}]", other, np.concatenate(steps))
     yield from _repeated("vessels", [vessel.name for vessel in case.vessels])

@@ -319,8 +319,8 @@ def tumour_measures(mesh: Mesh, f: Array, distance: Array) -> dict[str, float | 
       exact for the linear interpolants of both fields.
     - ``minimal_margin_mm``: over all points of the tumour's surface the smallest signed distance to the
     zone's boundary,
-      positive where the point lies inside the zone. The zone also ends at vessel walls. None without any
-      zone.
+      positive where the point lies inside the zone. The zone also ends at vessel walls; living tissue that it encloses
+      (the sleeve of a cooled needle) belongs to it. None without any zone.
     - ``margin_class``: A0 from 5 mm all round, A1 from 0 to 5 mm, A2 where tumour sticks out of the zone.
     - ``response``: complete (margin >= 0 and at most 1 % of the volume alive), none (at most 1 % of the
     volume dead),
@@ -379,10 +379,34 @@ def _minimal_margin(mesh: Mesh, f: Array, distance: Array, cells: Mask) -> float
         return None
     points = np.concatenate([vertices, vertices[simplices].mean(axis=1)])
     values = np.concatenate([at_vertices, at_vertices[simplices].mean(axis=1)])
-    outside = values < 0.0
-    if outside.any():  # only these can hold the minimum
+    outside = np.flatnonzero(values < 0.0)
+    # what lives inside the zone, the sleeve of a cooled needle, belongs to its shape
+    outside = outside[~_encloses(boundary, points[outside], mesh.axisymmetric)]
+    if len(outside):  # only these can hold the minimum
         return -float(distance_to_surface(points[outside], boundary).max())
     return float(distance_to_surface(points, boundary).min())
+
+
+def _encloses(boundary: Array, points: Array, axisymmetric: bool) -> Mask:
+    """Which points the outward-turned ``boundary`` (n, dim, dim) goes round more than half: its solid angle seen from
+    them. (It has a hole where a shaft leaves it, so nothing sees it all round.)"""
+    inside = np.zeros(len(points), dtype=np.bool_)
+    if axisymmetric:  # the section through the axis: the other half runs the other way
+        boundary = np.concatenate([boundary, (boundary * [-1.0, 1.0])[:, ::-1]])
+    for first in range(0, len(points), 100):
+        corner = boundary[None] - points[first : first + 100, None, None]
+        if boundary.shape[2] == 2:
+            a, b = corner[:, :, 0], corner[:, :, 1]
+            turn = np.arctan2(a[..., 0] * b[..., 1] - a[..., 1] * b[..., 0], (a * b).sum(axis=2))
+            share = turn.sum(axis=1) / (2 * math.pi)
+        else:  # van Oosterom & Strackee, IEEE Trans. Biomed. Eng. 30 (1983) 125
+            a, b, c = corner[:, :, 0], corner[:, :, 1], corner[:, :, 2]
+            la, lb, lc = (np.linalg.norm(v, axis=2) for v in (a, b, c))
+            triple = (a * np.cross(b, c)).sum(axis=2)
+            below = la * lb * lc + (a * b).sum(2) * lc + (a * c).sum(2) * lb + (b * c).sum(2) * la
+            share = 2 * np.arctan2(triple, below).sum(axis=1) / (4 * math.pi)
+        inside[first : first + 100] = np.abs(share) > 0.5
+    return inside
 
 
 def electrical_measures(

@@ -100,8 +100,8 @@ def vessel_distance(anatomy: Anatomy, base: Path | None, case: Case) -> Callable
 def vessels_of(anatomy: Anatomy, base: Path | None, case: Case) -> tuple[Vessel, ...]:
     """The vessels that the label images hold within ``anatomy.crop`` of the middle of the domain.
 
-    Each piece of centre line is a vessel as wide as it is in the mean. In portal and arterial trees blood flows away from
-    where the tree is widest, in hepatic veins and the cava towards there; that vessel's flow is stated by its velocity.
+    Each piece of centre line is a vessel as wide as it is in the mean. In portal and arterial trees blood flows away
+    from where the tree is widest, in hepatic veins and the cava towards there; that vessel's velocity is stated.
     """
     from rfasim.case import Vessel
 

@@ -22,8 +22,8 @@ from rfasim.verification.claims import Claim, relative
 from rfasim.vessels import Bloodstream
 
 # Nearly no device: a ball at the side of a cylinder that is about the vessel on its axis.
-BYSTANDER = {"device": "ball", "radius": 5e-4, "centre": (0.022, 0.0, 0.0)}
-RADIUS, HEIGHT = 0.03, 0.03  # m, of that cylinder
+BYSTANDER = {"device": "ball", "radius": 5e-4, "centre": (0.016, 0.0, 0.0)}
+RADIUS, HEIGHT = 0.02, 0.02  # m, of that cylinder
 QUIET = {"protocol": "constant_voltage", "voltage": 1e-6}
 
 
