@@ -278,6 +278,7 @@ class LabelVessels(Record):
     """Vessels in a label image: their centre lines become vessels of the case, tree by tree."""
 
     kind: VesselKind
+    """kind of all vessels with this label"""
     velocity: Velocity | None = None
     """mean velocity where a tree is widest; the usual one of its kind when not stated"""
     min_length: Length = 5e-3
