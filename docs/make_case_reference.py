@@ -163,6 +163,9 @@ MEANING: dict[str, str] = {
     "LinearInWater.dry": "what is left of the admittivity without water",
 }
 
+# what may be written into fields that are read in more ways than their type says
+SPECIAL = {"preset": "a [preset](protocols.md#the-catalogue)", "pringle": "`off`, `on`, an [interval](#pringle), a list"}
+
 # records whose fields are listed once, for all that are made from them
 SHARED: dict[type[BaseModel], str] = {
     Source: "every protocol", Placed: "every placed device", Device: "every device",
@@ -345,7 +348,7 @@ def table(kind: type[BaseModel]) -> list[str]:
         # a metal fills in by its name what was not stated
         from_table = kind.__name__ == "Metal" and name != "material"
         normal = "that of `material`" if from_table else default(field)
-        may_be = "a [preset](protocols.md#the-catalogue)" if name == "preset" else values(field, properties[name])
+        may_be = SPECIAL.get(name) or values(field, properties[name])
         row = (f"`{name}`", may_be, normal, meaning(kind, name))
         lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |")
     return [*(lines if len(lines) > 2 else [] if shared(kind) else ["No fields."]), *also(kind)]

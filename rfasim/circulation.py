@@ -12,7 +12,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BeforeValidator, Field, WithJsonSchema, create_model, model_validator
+from pydantic import BeforeValidator, Field, GetJsonSchemaHandler, create_model, model_validator
 
 from rfasim.quantities import Fraction, Length, Problems, Quantity, Record, Time, text
 
@@ -30,11 +30,14 @@ Clamp: Any = create_model(
         "to": (Time | None, Field(None, description="when it opens; at the end of the run when not stated")),
     },
 )
-_INTERVAL = {
-    "type": "object",
-    "properties": {"from": {"type": "string"}, "to": {"type": ["string", "null"]}},
-    "additionalProperties": False,
-}
+
+
+class _InWords:
+    """Tells the JSON Schema that one interval, or a word, may stand for the list."""
+
+    def __get_pydantic_json_schema__(self, schema: Any, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        listed = handler(schema)
+        return {"anyOf": [{"enum": ["off", "on", True, False]}, listed["items"], listed]}
 
 
 def _intervals(value: Any) -> Any:
@@ -49,14 +52,7 @@ def _intervals(value: Any) -> Any:
     return value if isinstance(value, list | tuple) else [value]
 
 
-Intervals = Annotated[
-    tuple[Clamp, ...],
-    BeforeValidator(_intervals),
-    WithJsonSchema(
-        {"anyOf": [{"enum": ["off", "on", True, False]}, _INTERVAL, {"type": "array", "items": _INTERVAL}]},
-        mode="validation",
-    ),
-]
+Intervals = Annotated[tuple[Clamp, ...], BeforeValidator(_intervals), _InWords()]
 
 
 @dataclass(frozen=True)
