@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -48,6 +49,13 @@ class Group:
     size: float
 
 
+def _enters(case: Case, vessel: Vessel) -> bool:
+    """Whether a vessel's centre line comes into the domain (a tree from an image may go on outside)."""
+    points = np.array(vessel.points)
+    line = np.concatenate([np.linspace(a, b, 50) for a, b in pairwise(points)])
+    return bool(case.domain.depth(line, case.domain_centre).max() > 0)
+
+
 Vessels = Sequence["Vessel"]
 
 
@@ -55,7 +63,7 @@ def groups(case: Case, vessels: Vessels, smallest: float) -> list[Group]:
     """The meshed vessels by size; the lattice knows only powers of two, so nearby sizes go together."""
     found: dict[int, list[tuple[int, float]]] = {}
     for index, vessel in enumerate(vessels):
-        if is_meshed(case, vessel):
+        if is_meshed(case, vessel) and _enters(case, vessel):
             size = case.mesh.vessel_size or max(NEAR_SIZE * vessel.diameter, smallest)
             found.setdefault(int(np.floor(np.log2(size / 1e-4) * 2)), []).append((index, size))
     return [

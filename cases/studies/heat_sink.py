@@ -45,9 +45,10 @@ def run(base: dict[str, Any], distance: str | None, diameter: str = "", velocity
         for name, value in row.items():
             history.setdefault(name, []).append(value)
     summary = summary_of(simulation, history, frame, mesh_seconds=0.0, wall_seconds=0.0)
-    out: Row = {"distance": distance, "diameter": diameter, "velocity": velocity, "volume_ml": summary["zone"]["volume_ml"],
-                "short_axis_mm": summary["zone"]["short_axis_mm"], "delivered_j": summary["electrical"]["delivered_energy_j"],
-                "imbalance": summary["energy"]["imbalance_fraction"]}  # fmt: skip
+    out: Row = {"distance": distance, "diameter": diameter, "velocity": velocity}
+    out |= {key: summary["zone"][key] for key in ("volume_ml", "short_axis_mm")}
+    out["delivered_j"] = summary["electrical"]["delivered_energy_j"]
+    out["imbalance"] = summary["energy"]["imbalance_fraction"]
     if simulation.blood is not None:
         (vessel,) = summary["vessels"]
         keys = ("heat_removed_j", "wall_max_temperature_c", "zone_distance_mm", "wall_injured_mm", "state", "treatment")
@@ -57,7 +58,8 @@ def run(base: dict[str, Any], distance: str | None, diameter: str = "", velocity
         warm = stream.has_wall & (wall > theta + 1.0)
         Nu = stream.nusselt(simulation.blood.regime, wall, theta)
         h = Nu * simulation.case.blood.thermal_conductivity / stream.diameter
-        out |= {"h_w_m2k": float(h[warm].mean()) if warm.any() else None, "outlet_k": float(theta[-1] - stream.inlet[-1])}
+        out["h_w_m2k"] = float(h[warm].mean()) if warm.any() else None
+        out["outlet_k"] = float(theta[-1] - stream.inlet[-1])
     return out
 
 
@@ -104,15 +106,14 @@ def page(study: dict[str, Any], rows: list[Row], words: str) -> str:
     lines += _matrix(rows, study, "heat-transfer coefficient, W/(m^2 K)",
                      lambda row: "" if row["h_w_m2k"] is None else f"{row['h_w_m2k']:.0f}")  # fmt: skip
     lines += ["## All numbers", "",
-              "| diameter | velocity | away | treatment | zone, ml | short axis, mm | zone to wall, mm | heat removed, J | "
-              "outlet, K | injured wall, mm | state |", "|---" * 11 + "|"]  # fmt: skip
+              "| diameter | velocity | away | treatment | zone, ml | short axis, mm | zone to wall, mm "
+              "| heat removed, J | outlet, K | injured wall, mm | state |", "|---" * 11 + "|"]  # fmt: skip
     lines.append(f"| none | | | | {alone['volume_ml']:.2f} | {alone['short_axis_mm']:.1f} | | | | | |")
     for row in rows[1:]:
-        lines.append(
-            f"| {row['diameter']} | {row['velocity']} | {row['distance']} | {row['treatment']} | {row['volume_ml']:.2f} | "
-            f"{row['short_axis_mm']:.1f} | {row['zone_distance_mm']:.1f} | {row['heat_removed_j']:.0f} | "
-            f"{row['outlet_k']:.2f} | {row['wall_injured_mm']:.0f} | {row['state']} |"
-        )
+        cells = [row["diameter"], row["velocity"], row["distance"], row["treatment"], f"{row['volume_ml']:.2f}"]
+        cells += [f"{row['short_axis_mm']:.1f}", f"{row['zone_distance_mm']:.1f}", f"{row['heat_removed_j']:.0f}"]
+        cells += [f"{row['outlet_k']:.2f}", f"{row['wall_injured_mm']:.0f}", row["state"]]
+        lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
 
 
@@ -126,14 +127,14 @@ def read(quick: bool) -> dict[str, Any]:
     return study
 
 
-WORDS = """A cooled 30 mm needle at 30 W for 12 min in perfused liver; one vessel crosses its middle at right angles. Rows: inner
-diameter; columns: distance from the needle's surface to the vessel's wall."""
+WORDS = """A cooled 30 mm needle at 30 W for 12 min in perfused liver; one vessel crosses its middle at right angles.
+Rows: inner diameter; columns: distance from the needle's surface to the vessel's wall."""
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--out", type=Path, default=Path("runs/heat_sink"))
-    parser.add_argument("--page", type=Path, help="also write the table as a page; what stands above its tables is kept")
+    parser.add_argument("--page", type=Path, help="also write the table as a page; the words above it are kept")
     parser.add_argument("--quick", action="store_true", help="two vessels, one minute")
     options = parser.parse_args()
     study = read(options.quick)
