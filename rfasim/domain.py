@@ -121,6 +121,12 @@ def build_domain(case: Case, base: Path | None = None) -> Domain:
     for index, vessel in enumerate(vessels):
         region = f"vessels[{index}].lumen"
         if region not in mesh.region_names:
+            if case.mesh.file is not None and lumens.is_meshed(case, vessel):
+                raise InputError(
+                    "mesh.file",
+                    f"has no region '{region}' for '{vessel.name}'; name the cells inside it so, and its wall's facets "
+                    f"'vessels[{index}].wall', or give the vessel treatment: line",
+                )
             continue
         cells = mesh.regions == mesh.region_names.index(region)
         if vessel.treatment != "held":
