@@ -44,7 +44,7 @@ def run_study(
     """
     started = time.perf_counter()
     cells = study.selection(quick)
-    runs = _runs([study.case_of(cell) for cell in cells], base, processes)
+    runs = _runs([study.case_of(cell, quick) for cell in cells], base, processes)
     outcomes: list[Outcome] = []
     try:
         for number, cell in enumerate(cells, start=1):
@@ -55,7 +55,7 @@ def run_study(
             outcomes.append(failed(cell, reason) if summary is None else compare(cell, summary))
     finally:
         runs.close()
-    return Score(study, tuple(outcomes), time.perf_counter() - started)
+    return Score(study, tuple(outcomes), time.perf_counter() - started, shortened=quick and bool(study.shortened))
 
 
 def _run(case: Case, base: Path | None) -> Run:

@@ -12,9 +12,10 @@ import pytest
 from rfasim import cli, validate
 from rfasim.errors import InputError, RunError
 from rfasim.validation import report
+from rfasim.validation.names import QUANTITIES, is_quantity, label_of, unit_of
 from rfasim.validation.runs import simulate_summary
 from rfasim.validation.scores import Comparison, Score, compare, failed, judge, lookup, total
-from rfasim.validation.study import QUANTITIES, STUDIES, Aim, Study, find_studies, label_of, read_study, unit_of
+from rfasim.validation.study import STUDIES, Aim, Study, find_studies, read_study
 from rfasim.yaml_io import dump_yaml
 
 COARSE = {"size": "1 mm", "rim_size": "0.6 mm", "grow": 1, "zone_size": "5 mm"}
@@ -68,6 +69,23 @@ def with_cell(**changes: Any) -> dict[str, Any]:
     return study
 
 
+def related(**changes: Any) -> dict[str, Any]:
+    """The made-up study with one relation of each kind; its cells measure only what these say."""
+    study = a_study(optima=[], aims=[])
+    for cell in study["cells"]:
+        del cell["measured"]
+    return study | {
+        "trends": [{"name": "slope", "of": "zone.short_axis_mm", "over": "current_ma", "measured": [0.02, 0.01]}],
+        "ratios": [{"name": "ratio", "of": "zone.short_axis_mm", "cells": ["500 mA", "300 mA"], "measured": [2]}],
+        "orders": [{"name": "order", "of": "zone.short_axis_mm", "cells": ["500 mA", "400 mA", "300 mA"]}],
+        "shares": [{"name": "share", "of": "zone.short_axis_mm", "at": "400 mA", "without": "300 mA",
+                    "full": "500 mA", "measured": [1]}],
+        "curves": [{"of": "run.simulated_s", "over": "current_ma", "scale": "log"}],
+        "aims": [{"relations": "trends", "within_share": "25 %"}, {"relations": "ratios", "within": 0.5},
+                 {"relations": "orders"}, {"relations": "shares", "within": 0.1}],
+    } | changes  # fmt: skip
+
+
 # ----------------------------------------------------------------------------------------------------- reader
 
 
@@ -88,13 +106,34 @@ def with_cell(**changes: Any) -> dict[str, Any]:
         (a_study(case=a_study()["case"] | {"name": "x"}), "case.name", "leave it out"),
         (a_study(aims=[{"quantity": "zone.volume_ml", "within": 1}]), "aims[0].quantity", "measured in no cell"),
         (a_study(aims=[{"quantity": "zone.short_axis_mm"}]), "aims[0].within", "within_share"),
-        (a_study(aims=[{"within": 3}]), "aims[0]", "give one of the two"),
+        (a_study(aims=[{"within": 3}]), "aims[0]", "give one of them"),
         (a_study(aims=[{"optimum": "power_w", "within": 3}]), "aims[0].optimum", "no optimum"),
         (
             a_study(optima=[{"name": "b", "group": "dry", "of": "zone.volume_ml", "over": "current_ma"}]),
             "optima[0].of",
             "needs two or more",
         ),
+        (with_cell(set={"body_temperature": "20 degC"}), "cells[0].set", "belongs into its case"),
+        (a_study(groups={"dry": {"blood.temperature": "20 degC"}}), "groups.dry", "belongs into its case"),
+        (with_cell(measured={"vessels.0.flow": [3, 1]}), "cells[0].measured.vessels.0.flow", "is no quantity"),
+        (a_study(aims=[{"relations": "ratios", "within": 3}]), "aims[0].relations", "has no ratios"),
+        (related(aims=[{"relations": "orders", "within": 3}]), "aims[0]", "holds or not"),
+        (
+            related(ratios=[{"name": "r", "of": "zone.volume_ml", "cells": ["50 mA", "300 mA"], "measured": [2]}]),
+            "ratios[0]",
+            "500 mA",
+        ),
+        (
+            related(trends=[{"name": "t", "of": "zone.volume_ml", "over": "power_w", "measured": [2]}]),
+            "trends[0].over",
+            "two or more",
+        ),
+        (
+            related(orders=[{"name": "o", "of": "zone.volume", "cells": ["500 mA", "300 mA"]}]),
+            "orders[0].of",
+            "zone.volume_ml",
+        ),
+        (related(curves=[{"of": "zone.volume_ml", "over": "power_w"}]), "curves[0].over", "no cell has 'power_w'"),
     ],
 )
 def test_reader_says_where_a_study_is_wrong_and_what_to_do(tmp_path, data, place, sentence):
@@ -115,6 +154,14 @@ def test_a_cell_changes_its_own_case_only(tmp_path):
     assert lengths == pytest.approx([0.015, 0.02, 0.02])
 
 
+def test_a_group_may_be_warm_and_a_quick_selection_short(tmp_path):
+    warm = a_study(groups={"dry": {"body_temperature": "20 degC"}}, shortened={"generator.duration": "1 s"})
+    study = read_study(written(tmp_path, warm))
+    assert study.case_of(study.cells[0]).body_temperature == pytest.approx(20)
+    durations = [study.case_of(study.cells[0], quick).generator.duration for quick in (False, True)]
+    assert durations == pytest.approx([5, 1])
+
+
 def test_an_unknown_study_is_bad_input_with_the_nearest_name(capsys):
     assert cli.main(["validate", "rempp_2041"]) == cli.BAD_INPUT
     assert "rempp_2014" in capsys.readouterr().err
@@ -129,7 +176,8 @@ def test_shipped_studies_use_one_set_of_properties_and_say_what_they_assume(path
     assert study.assumed
     assert study.remarks
     assert study.aims
-    assert all(case.domain.axisymmetric for case in cases)
+    # only what is not round takes the minutes of three dimensions
+    assert all(case.domain.axisymmetric or case.vessels or hasattr(case.electrodes[0], "tines") for case in cases)
 
 
 def test_all_shipped_studies_are_found():
@@ -139,10 +187,23 @@ def test_all_shipped_studies_are_found():
 @pytest.mark.parametrize(
     ("name", "label", "unit"),
     [("zone.volume_ml", "volume", "ml"), ("current_ma", "current", "mA"), ("run.simulated_s", "duration", "s"),
-     ("roll_offs", "roll offs", "")],
+     ("roll_offs", "roll offs", ""), ("vessels.1.heat_removed_j", "vessel 1: heat carried away", "J"),
+     ("portal_flow_ml_min_100g", "portal flow", "mL/min/100 g"), ("flow_ml_min", "flow", "mL/min")],
 )  # fmt: skip
 def test_names_give_label_and_unit(name, label, unit):
     assert (label_of(name), unit_of(name)) == (label, unit)
+
+
+@pytest.mark.parametrize("name", ["vessels.heat_removed_j", "vessels.x.heat_removed_j", "vessels.0", "zone", ""])
+def test_what_names_no_vessel_is_no_quantity(name):
+    assert not is_quantity(name)
+
+
+def test_a_number_of_a_vessel_is_looked_up_by_its_position():
+    summary = {"vessels": [{"heat_removed_j": 1.0}, {"heat_removed_j": 2.0}]}
+    assert lookup(summary, "vessels.1.heat_removed_j") == 2.0
+    assert lookup(summary, "vessels.2.heat_removed_j") is None
+    assert lookup({"vessels": None}, "vessels.0.heat_removed_j") is None
 
 
 # -------------------------------------------------------------------------------------------------- statistics
@@ -223,6 +284,40 @@ def test_a_quick_selection_judges_no_aim():
     assert "quick" in next(report.aim_lines(score))
 
 
+def relations_of(*shorts: float | None) -> Score:
+    """The made-up study of relations with these short axes predicted."""
+    study = Study.model_validate(related(name="made_up"))
+    outcomes = tuple(
+        failed(cell, "it broke") if short is None else compare(cell, {"zone": {"short_axis_mm": short}})
+        for cell, short in zip(study.cells, shorts, strict=False)
+    )
+    return Score(study, outcomes, 1.0)
+
+
+def test_slope_ratio_order_and_share_by_hand():
+    score = relations_of(2.0, 5.0, 6.0)  # at 300, 400 and 500 mA
+    found = {each.kind: each.row.predicted for each in score.related}
+    assert found == pytest.approx({"trends": 0.02, "ratios": 3.0, "orders": 2.0, "shares": 0.75})
+    assert [verdict.met for verdict in score.verdicts] == [True, False, True, False]
+    assert [each.unit for each in score.related] == ["mm per mA", "", "steps", ""]
+    assert score.related[1].detail == "6 / 2 mm"
+
+
+def test_an_order_counts_the_steps_that_go_down_and_its_margin():
+    assert relations_of(2.0, 7.0, 6.0).related[2].row.predicted == 1
+    assert relations_of(2.0, 2.0, 6.0).related[2].row.predicted == 1  # equal is not down
+    study = related(orders=[{"name": "o", "of": "zone.volume_ml", "by": "50 %", "cells": ["500 mA", "300 mA"]}])
+    (order,) = Study.model_validate(study).orders
+    assert [order.predict([], values) for values in ((2.9, 2.0), (3.1, 2.0))] == [0, 1]
+
+
+def test_relations_cannot_be_told_without_an_effect_or_with_a_cell_missing():
+    assert [each.row.predicted for each in relations_of(0.0, 5.0, 0.0).related] == [0.0, None, 1.0, None]
+    score = relations_of(2.0, None, 6.0)
+    assert [each.row.predicted for each in score.related] == [None, 3.0, None, None]
+    assert not score.verdicts[2].met
+
+
 @pytest.mark.parametrize("broken", [None, "none", True, float("nan"), float("inf"), {}])
 def test_what_is_no_number_in_a_summary_is_nothing(broken):
     assert lookup({"zone": {"volume_ml": broken}}, "zone.volume_ml") is None
@@ -268,6 +363,28 @@ def test_command_prints_and_writes_all_cells(tmp_path, capsys):
     page = (tmp_path / "pages/made_up.md").read_text(encoding="utf-8")
     assert page.index("it is made up") < page.index("## Cells")  # what is missed comes first
     assert (tmp_path / "pages/made_up.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_relations_and_curves_are_printed_and_drawn(tmp_path, capsys):
+    path = written(tmp_path, related())
+    assert cli.main(["validate", str(path), "--out", str(tmp_path / "pages")]) == cli.DONE
+    printed = capsys.readouterr().out
+    assert "met: orders as measured in at least 100 % of them; it is in 1 of 1" in printed
+    stored = json.loads((tmp_path / "pages/made_up.json").read_text(encoding="utf-8"))
+    assert [each["kind"] for each in stored["relations"]] == ["trends", "ratios", "orders", "shares"]
+    page = (tmp_path / "pages/made_up.md").read_text(encoding="utf-8")
+    assert "| slope | 0.02 ± 0.01 mm per mA |" in page
+    assert "| 400 mA | 5.00 |" in page
+    assert "## Totals" not in page  # nothing is measured cell by cell
+    assert (tmp_path / "pages/made_up.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_shortened_runs_say_so_and_judge_nothing(tmp_path, capsys):
+    path = written(tmp_path, a_study(shortened={"generator.duration": "1 s"}))
+    assert cli.main(["validate", str(path), "--quick"]) == cli.DONE
+    printed = capsys.readouterr().out
+    assert "these numbers are no predictions: generator.duration = 1 s" in printed
+    assert "far" not in printed
 
 
 def test_two_processes_give_the_numbers_of_one(tmp_path):

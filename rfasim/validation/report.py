@@ -1,19 +1,18 @@
-"""Scores as tables: on the terminal, as Markdown with a plot, and as JSON."""
+"""Scores as tables: on the terminal, as Markdown with a picture, and as JSON."""
 
 from __future__ import annotations
 
-import io
 import json
 import textwrap
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
-from rfasim.validation.scores import Comparison, Score, by_quantity
-from rfasim.validation.study import label_of, unit_of
+from rfasim.validation.names import label_of, unit_of
+from rfasim.validation.scores import Comparison, Score, lookup
 
 FAR = 2.0  # standard deviations from which a difference is marked
 _HEADER = ("cell", "quantity", "measured", "predicted", "difference", "in SD", "")
+_RELATIONS = ("of several cells", "measured", "predicted", "difference", "in SD", "")
 _TOTALS = ("quantity", "cells", "within 1 SD", "within 2 SD", "mean error", "bias", "mean relative error")
 Row = tuple[str, ...]
 
@@ -33,23 +32,24 @@ def _percent(value: float | None) -> str:
     return "-" if value is None else f"{100 * value:.0f} %"
 
 
-def mark(row: Comparison) -> str:
+def mark(row: Comparison, shortened: bool = False) -> str:
     """What a table says beside a comparison."""
     if row.error is None:
         return "MISSING"
+    if shortened:
+        return "shortened"
     return "far" if row.in_sd is not None and abs(row.in_sd) > FAR else ""
 
 
-def _comparison_row(row: Comparison) -> Row:
-    digits, unit = _digits([row.measured, row.predicted]), unit_of(row.quantity)
+def _numbers(row: Comparison, unit: str) -> Row:
+    """Measured, predicted, the difference, and that in standard deviations."""
+    digits = _digits([row.measured, row.predicted])
     spread = "" if row.sd is None else f" ± {_text(row.sd, digits)}"
     return (
-        label_of(row.quantity),
         f"{_text(row.measured, digits)}{spread} {unit}".rstrip(),
         _text(row.predicted, digits),
         "-" if row.error is None else _text(row.error, digits, signed=True),
         "-" if row.in_sd is None else f"{row.in_sd:+.1f}",
-        mark(row),
     )
 
 
@@ -58,7 +58,8 @@ def cell_rows(score: Score) -> Iterator[Row]:
     for outcome in score.outcomes:
         name = outcome.cell.name
         for row in outcome.comparisons:
-            yield (name, *_comparison_row(row))
+            unit = unit_of(row.quantity)
+            yield (name, label_of(row.quantity), *_numbers(row, unit), mark(row, score.shortened))
             name = ""
 
 
@@ -78,6 +79,32 @@ def total_rows(score: Score) -> Iterator[Row]:
         )
 
 
+def relation_rows(score: Score) -> Iterator[Row]:
+    """The rows of the table of what is said about several cells."""
+    for each in score.related:
+        yield (each.row.quantity, *_numbers(each.row, each.unit), each.detail or mark(each.row))
+
+
+def curve_header(score: Score) -> Row:
+    """The columns of the table of curves."""
+    return ("cell", *(f"{label_of(of)} ({unit_of(of)})".removesuffix(" ()") for of in _curve_quantities(score)))
+
+
+def curve_rows(score: Score) -> Iterator[Row]:
+    """What was predicted for each cell that a curve passes, measured or not."""
+    columns = _curve_quantities(score)
+    overs = {curve.over for curve in score.study.curves}
+    outcomes = [outcome for outcome in score.outcomes if overs & set(outcome.cell.at)]
+    table = [[lookup(outcome.summary or {}, of) for of in columns] for outcome in outcomes]
+    digits = [_digits([row[k] for row in table]) for k in range(len(columns))]
+    for outcome, row in zip(outcomes, table, strict=True):
+        yield (outcome.cell.name, *(_text(value, n) for value, n in zip(row, digits, strict=True)))
+
+
+def _curve_quantities(score: Score) -> list[str]:
+    return list(dict.fromkeys(curve.of for curve in score.study.curves))
+
+
 def peak_lines(score: Score) -> Iterator[str]:
     """A sentence for each optimum."""
     for peak in score.peaks:
@@ -89,7 +116,10 @@ def peak_lines(score: Score) -> Iterator[str]:
 
 def aim_lines(score: Score) -> Iterator[str]:
     """A sentence for each aim."""
-    if not score.is_complete:
+    if score.shortened:
+        changes = ", ".join(f"{place} = {value}" for place, value in score.study.shortened.items())
+        yield f"Shortened to be quick, so these numbers are no predictions: {changes}."
+    elif not score.is_complete:
         yield "The aims are about all cells; this was the quick selection."
     for verdict in score.verdicts:
         word = "met" if verdict.met else "MISSED"
@@ -103,8 +133,8 @@ def print_score(score: Score) -> None:
     study = score.study
     print(f"\n{study.title}\n{'-' * len(study.title)}")
     print(textwrap.fill(f"{study.source}. {study.measures}", 110))
-    print_columns(_HEADER, list(cell_rows(score)))
-    print_columns(_TOTALS, list(total_rows(score)))
+    for header, rows in _tables(score).values():
+        print_columns(header, rows)
     for outcome in score.failures:
         print(f"Failed: {outcome.cell.name}: {outcome.failure}")
     for title, lines in (
@@ -119,6 +149,17 @@ def print_score(score: Score) -> None:
                 print(textwrap.fill(line, 110, initial_indent="  - ", subsequent_indent="    "))
     count = len(score.outcomes)
     print(f"{count} cell{'s' if count > 1 else ''} in {score.seconds:.0f} s.")
+
+
+def _tables(score: Score) -> dict[str, tuple[Row, list[Row]]]:
+    """The tables that have rows, by their title: header and rows."""
+    tables = {
+        "Cells": (_HEADER, list(cell_rows(score))),
+        "Curves": (curve_header(score), list(curve_rows(score)) if score.study.curves else []),
+        "Totals": (_TOTALS, [] if score.shortened else list(total_rows(score))),
+        "Several cells": (_RELATIONS, list(relation_rows(score))),
+    }
+    return {title: (header, rows) for title, (header, rows) in tables.items() if rows}
 
 
 # ----------------------------------------------------------------------------------------------------- Markdown
@@ -137,11 +178,17 @@ def markdown(score: Score, picture: str | None = None) -> str:
         parts += ["## Failed", "\n".join(f"- {o.cell.name}: {o.failure}" for o in score.failures)]
     if score.peaks:
         parts += ["## Optima", "\n".join(f"- {line}" for line in peak_lines(score))]
-    parts += ["## Totals", _table(_TOTALS, list(total_rows(score)))]
+    tables = {title: _table(*rows) for title, rows in _tables(score).items()}
+    for title in ("Several cells", "Totals"):
+        if title in tables:
+            parts += [f"## {title}", tables[title]]
     if picture:
         parts.append(f"![Predicted against measured]({picture})")
-    parts += ["## Cells", _table(_HEADER, list(cell_rows(score)))]
-    parts.append(f"Differences are predicted minus measured; *far* is more than {FAR:g} standard deviations.")
+    if "Cells" in tables:
+        parts += ["## Cells", tables["Cells"]]
+        parts.append(f"Differences are predicted minus measured; *far* is more than {FAR:g} standard deviations.")
+    if "Curves" in tables:
+        parts += ["## Predicted, cell by cell", tables["Curves"]]
     if study.assumed:
         parts += ["## Assumed", "\n".join(f"- {line}" for line in study.assumed)]
     return "\n\n".join(parts) + "\n"
@@ -152,78 +199,10 @@ def _table(header: Row, rows: Sequence[Row]) -> str:
     return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
 
 
-# --------------------------------------------------------------------------------------------------------- plot
-
-_COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00")  # Okabe and Ito: for all eyes
-_MARKS = ("o", "s", "^", "D", "v", "P")
-
-
-def draw(score: Score) -> bytes:
-    """A PNG: predicted against measured, a panel for each quantity, with the measured standard deviations."""
-    from matplotlib import rc_context
-    from matplotlib.figure import Figure
-
-    from rfasim.plot import GRID, INK, STYLE
-
-    quantities = list(by_quantity(score.outcomes))
-    columns = min(len(quantities), 3)
-    rows = -(-len(quantities) // columns)
-    with rc_context(STYLE):
-        figure = Figure(figsize=(4.2 * columns, 4.0 * rows + 0.5), layout="constrained")
-        figure.suptitle(score.study.title, x=0.01, ha="left", fontweight="bold", color=INK)
-        panels = figure.subplots(rows, columns, squeeze=False).ravel()
-        for axes, quantity in zip(panels, quantities, strict=False):
-            _draw_panel(axes, score, quantity, GRID, INK)
-        for axes in panels[len(quantities) :]:
-            axes.set_visible(False)
-        if len(groups := _groups(score)) > 1:
-            handles, labels = panels[0].get_legend_handles_labels()
-            figure.legend(handles, labels, loc="outside lower center", ncols=min(len(groups), 4), frameon=False)
-        buffer = io.BytesIO()
-        figure.savefig(buffer, format="png", dpi=110)
-    return buffer.getvalue()
-
-
-def _groups(score: Score) -> list[str]:
-    return list(dict.fromkeys(outcome.cell.group or "" for outcome in score.outcomes))
-
-
-def _draw_panel(axes: Any, score: Score, quantity: str, grid: str, ink: str) -> None:
-    pairs = [
-        (outcome.cell.group or "", row)
-        for outcome in score.outcomes
-        for row in outcome.comparisons
-        if row.quantity == quantity and row.predicted is not None
-    ]
-    unit = unit_of(quantity)
-    axes.set_title(label_of(quantity))
-    axes.set_xlabel(f"measured ({unit})" if unit else "measured")
-    axes.set_ylabel(f"predicted ({unit})" if unit else "predicted")
-    axes.grid(color=grid, linewidth=0.6)
-    axes.set_axisbelow(True)
-    for number, group in enumerate(_groups(score)):
-        own = [row for name, row in pairs if name == group]
-        axes.errorbar(
-            [row.measured for row in own],
-            [row.predicted for row in own],
-            xerr=[row.sd or 0.0 for row in own],
-            fmt=_MARKS[number % len(_MARKS)],
-            color=_COLOURS[number % len(_COLOURS)],
-            markersize=5,
-            elinewidth=0.9,
-            label=group or None,
-        )
-    if not pairs:
-        return
-    values = [value for _, row in pairs for value in (row.measured, row.predicted or 0.0)]
-    low, high = min(0.0, *values), 1.08 * max(values) + 1e-9
-    axes.plot([low, high], [low, high], color=ink, linewidth=0.8, zorder=1)
-    axes.set(xlim=(low, high), ylim=(low, high), aspect="equal")
-
-
 def write_report(score: Score, folder: Path) -> list[Path]:
     """Write NAME.md, NAME.json and NAME.png into ``folder``; their paths. Raises InputError when it cannot."""
     from rfasim.checkpoint import write_bytes
+    from rfasim.validation.picture import draw
     from rfasim.yaml_io import write_text
 
     name = score.study.name

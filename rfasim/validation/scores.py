@@ -1,4 +1,4 @@
-"""Predictions against measurements: differences in units and in standard deviations, totals, optima, aims."""
+"""Predictions against measurements: differences in units and in standard deviations, totals, optima, slopes, aims."""
 
 from __future__ import annotations
 
@@ -7,7 +7,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from rfasim.validation.study import Aim, Cell, Study, unit_of
+from rfasim.validation.names import unit_of
+from rfasim.validation.relations import Kind, Order, Ratio, Relation, Trend
+from rfasim.validation.study import Aim, Cell, Study
 
 
 @dataclass(frozen=True)
@@ -69,6 +71,16 @@ class Peak:
 
 
 @dataclass(frozen=True)
+class Related:
+    """A relation of several cells: its number as a comparison, in ``unit``, and the predicted values it is made of."""
+
+    kind: Kind
+    unit: str
+    row: Comparison
+    detail: str
+
+
+@dataclass(frozen=True)
 class Verdict:
     """An aim, how many of the numbers it is about are near enough, and whether that meets it."""
 
@@ -82,10 +94,16 @@ class Verdict:
 
 
 def lookup(summary: Mapping[str, Any], place: str) -> float | None:
-    """The number at ``place`` ("zone.volume_ml") of a summary; None where it is not or is no finite number."""
+    """The number at ``place`` ("zone.volume_ml", "vessels.0.heat_removed_j") of a summary; None where there is none.
+
+    What is not finite is no number.
+    """
     value: Any = summary
     for key in place.split("."):
-        value = value.get(key) if isinstance(value, Mapping) else None
+        if isinstance(value, Sequence) and key.isdecimal():
+            value = value[int(key)] if int(key) < len(value) else None
+        else:
+            value = value.get(key) if isinstance(value, Mapping) else None
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         return None
     return float(value) if math.isfinite(value) else None
@@ -158,13 +176,47 @@ def peaks(study: Study, outcomes: Sequence[Outcome]) -> list[Peak]:
     return found
 
 
-def judge(aim: Aim, outcomes: Sequence[Outcome], found: Sequence[Peak]) -> Verdict:
+def relate(study: Study, outcomes: Sequence[Outcome]) -> list[Related]:
+    """The study's slopes, ratios, orders and shares; each predicted from the runs of the cells it is about."""
+    summaries = {outcome.cell.name: outcome.summary for outcome in outcomes}
+    found = []
+    for relation in study.relations:
+        cells = relation.members(study.cells)
+        values = [lookup(summaries.get(cell.name) or {}, relation.of) for cell in cells]
+        known = [value for value in values if value is not None]
+        predicted = relation.predict(cells, known) if len(known) == len(cells) else None
+        mean, *deviation = relation.published
+        sd = deviation[0] if deviation and deviation[0] > 0 else None
+        row = Comparison(relation.name, mean, sd, predicted)
+        found.append(Related(relation.KIND, _unit(relation), row, _detail(relation, values)))
+    return found
+
+
+def _unit(relation: Relation) -> str:
+    """The unit of a relation's number."""
+    if isinstance(relation, Trend):
+        return f"{unit_of(relation.of)} per {unit_of(relation.over) or relation.over}"
+    return "steps" if isinstance(relation, Order) else ""
+
+
+def _detail(relation: Relation, values: Sequence[float | None]) -> str:
+    """The predicted values that a ratio or an order is made of."""
+    if not isinstance(relation, (Ratio, Order)):
+        return ""
+    words = ["none" if value is None else f"{value:.3g}" for value in values]
+    return f"{(' > ' if isinstance(relation, Order) else ' / ').join(words)} {unit_of(relation.of)}".rstrip()
+
+
+def judge(
+    aim: Aim, outcomes: Sequence[Outcome], found: Sequence[Peak], related: Sequence[Related] = ()
+) -> Verdict:
     """How many of the numbers that an aim is about are near enough."""
-    pairs = (
-        [(row.measured, row.error) for row in by_quantity(outcomes).get(aim.quantity, [])]
-        if aim.quantity is not None
-        else [(peak.measured, peak.error) for peak in found if peak.over == aim.optimum]
-    )
+    if aim.quantity is not None:
+        pairs = [(row.measured, row.error) for row in by_quantity(outcomes).get(aim.quantity, [])]
+    elif aim.optimum is not None:
+        pairs = [(peak.measured, peak.error) for peak in found if peak.over == aim.optimum]
+    else:
+        pairs = [(each.row.measured, each.row.error) for each in related if each.kind == aim.relations]
     return Verdict(aim, sum(aim.meets(measured, error) for measured, error in pairs), len(pairs))
 
 
@@ -175,11 +227,13 @@ class Score:
     study: Study
     outcomes: tuple[Outcome, ...]
     seconds: float
+    shortened: bool = False
+    """whether the runs were the study's shortened ones, whose numbers are no predictions"""
 
     @property
     def is_complete(self) -> bool:
         """Whether all cells were run, not a quick selection."""
-        return len(self.outcomes) == len(self.study.cells)
+        return len(self.outcomes) == len(self.study.cells) and not self.shortened
 
     @property
     def failures(self) -> list[Outcome]:
@@ -194,11 +248,15 @@ class Score:
         return peaks(self.study, self.outcomes) if self.is_complete else []
 
     @property
+    def related(self) -> list[Related]:
+        return relate(self.study, self.outcomes) if self.is_complete else []
+
+    @property
     def verdicts(self) -> list[Verdict]:
         if not self.is_complete:
             return []
-        found = self.peaks
-        return [judge(aim, self.outcomes, found) for aim in self.study.aims]
+        found, related = self.peaks, self.related
+        return [judge(aim, self.outcomes, found, related) for aim in self.study.aims]
 
     def plain(self) -> dict[str, Any]:
         """All of it as plain data for JSON."""
@@ -208,6 +266,7 @@ class Score:
             "title": study.title,
             "source": study.source,
             "complete": self.is_complete,
+            "shortened": self.shortened,
             "seconds": self.seconds,
             "assumed": list(study.assumed),
             "remarks": list(study.remarks),
@@ -227,6 +286,12 @@ class Score:
             ],
             "totals": [{**vars(row), "unit": unit_of(row.quantity)} for row in self.totals],
             "optima": [{**vars(peak), "unit": unit_of(peak.over), "error": peak.error} for peak in self.peaks],
+            "relations": [
+                {"kind": each.kind, "name": each.row.quantity, "unit": each.unit, "measured": each.row.measured,
+                 "sd": each.row.sd, "predicted": each.row.predicted, "error": each.row.error,
+                 "error_in_sd": each.row.in_sd}
+                for each in self.related
+            ],
             "aims": [
                 {"aim": v.aim.text, "near": v.near, "count": v.count, "met": v.met} for v in self.verdicts
             ],

@@ -11,57 +11,28 @@ from __future__ import annotations
 import copy
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import Any, Self
 
 from pydantic import Field, ValidationError, model_validator
 
 from rfasim.case import Case, case_from_dict, override
 from rfasim.complaints import complaints, input_error, near
 from rfasim.errors import InputError
-from rfasim.quantities import Fraction, Number, Problems, Record
+from rfasim.quantities import Fraction, Problems, Record
+from rfasim.validation.names import QUANTITIES, is_quantity, label_of, unit_of
+from rfasim.validation.relations import Curve, Kind, Order, Ratio, Relation, Share, Trend, Values
 from rfasim.yaml_io import parse_yaml, read_text
 
 STUDIES = Path(__file__).resolve().parents[2] / "cases" / "validation"
 """The shipped studies; they come with the source, not with an installed package."""
 
-# what can be compared: place in summary.json -> name in tables; the unit is the end of the last key
-QUANTITIES: dict[str, str] = {
-    "zone.long_axis_mm": "long axis",
-    "zone.short_axis_mm": "short axis",
-    "zone.beyond_tip_mm": "beyond the tip",
-    "zone.volume_ml": "volume",
-    "run.simulated_s": "duration",
-    "electrical.roll_off_time_s": "time to roll-off",
-    "electrical.roll_offs": "roll-offs",
-    "electrical.initial_impedance_ohm": "impedance at the start",
-    "electrical.final_impedance_ohm": "impedance at the end",
-    "electrical.delivered_energy_j": "energy",
-    "electrical.mean_power_w": "mean power",
-    "electrical.peak_power_w": "peak power",
-    "thermal.max_temperature_c": "highest temperature",
-    "thermal.volume_over_50c_ml": "volume above 50 degC at the end",
-    "thermal.volume_over_60c_ml": "volume above 60 degC at the end",
-}
-_UNITS = {"mm": "mm", "ml": "ml", "s": "s", "ohm": "ohm", "j": "J", "w": "W", "c": "degC", "a": "A", "ma": "mA"}
 # what a cell must not change: one set of properties for all cells of a study
 _SHARED = ("tissues", "background", "boiling", "blood", "perfusion_stop", "zone", "body_temperature",
            "initial_temperature")  # fmt: skip
+# of these, what a group may: an experiment that was done cold and warm
+_GROUPED = ("body_temperature", "initial_temperature")
 
 Changes = dict[str, Any]
-
-
-def unit_of(name: str) -> str:
-    """The unit that a key such as ``short_axis_mm`` ends in; empty for a count."""
-    _, mark, ending = name.rpartition("_")
-    return _UNITS.get(ending, "") if mark else ""
-
-
-def label_of(name: str) -> str:
-    """A quantity, or what a cell's ``at`` names, in words without its unit: ``current_ma`` -> ``current``."""
-    if name in QUANTITIES:
-        return QUANTITIES[name]
-    ending = name.rpartition("_")[2]
-    return (name.removesuffix(f"_{ending}") if unit_of(name) else name).replace("_", " ")
 
 
 class Cell(Record):
@@ -74,19 +45,17 @@ class Cell(Record):
     """numbers that place it among the others, unit at the end of the key: ``{current_ma: 500}``"""
     set: Changes = Field(default={})
     """changes to the study's case: path -> value, as for ``rfasim run --set``"""
-    measured: dict[str, Annotated[tuple[Number, ...], Field(min_length=1, max_length=2)]]
-    """place in summary.json -> [mean, standard deviation], or [mean] where no deviation is published"""
+    measured: dict[str, Values] = Field(default={})
+    """place in summary.json -> [mean, standard deviation], or [mean] where no deviation is published; none where only
+    something about several cells was"""
     quick: bool = False
     """part of ``rfasim validate --quick``"""
 
     @model_validator(mode="after")
     def _is_comparable(self) -> Self:
         found = []
-        if not self.measured:
-            found.append(("measured", "is empty; give at least one quantity with [mean, standard deviation]"))
         for name, values in self.measured.items():
-            if name not in QUANTITIES:
-                found.append((f"measured.{name}", f"is no quantity to compare; {near(name, QUANTITIES)}"))
+            found += [(f"measured.{name}", why) for why in _not_compared(name)]
             if len(values) == 2 and values[1] < 0:
                 found.append((f"measured.{name}[1]", f"got {values[1]:g}; a standard deviation is 0 or more"))
         if found:
@@ -103,6 +72,10 @@ class Cell(Record):
         return values[1] if len(values) == 2 and values[1] > 0 else None
 
 
+def _not_compared(name: str) -> list[str]:
+    return [] if is_quantity(name) else [f"is no quantity to compare; {near(name, QUANTITIES)}"]
+
+
 class Optimum(Record):
     """The value of ``over`` (from the cells' ``at``) at which ``of`` is largest among the cells of a group."""
 
@@ -112,14 +85,21 @@ class Optimum(Record):
     over: str
 
 
+_SUBJECTS: dict[Kind, str] = {
+    "trends": "slopes", "ratios": "ratios", "orders": "orders", "shares": "shares of the effect",
+}  # fmt: skip
+
+
 class Aim(Record):
     """What the predictions should reach: ``quantity`` within a tolerance in at least ``share`` of its cells.
 
-    With ``optimum`` it is about the study's optima over that number instead.
+    With ``optimum`` it is about the study's optima over that number instead, with ``relations`` about what the study
+    says of several cells: ``{relations: trends, within_share: 25 %}``. An order has no tolerance.
     """
 
     quantity: str | None = None
     optimum: str | None = None
+    relations: Kind | None = None
     within: float | None = Field(default=None, gt=0)
     """tolerance in the quantity's own unit"""
     within_share: Fraction | None = None
@@ -128,9 +108,12 @@ class Aim(Record):
 
     @model_validator(mode="after")
     def _is_one_thing(self) -> Self:
-        if (self.quantity is None) == (self.optimum is None):
-            raise Problems([("", "is about either a quantity or an optimum; give one of the two")])
-        if (self.within is None) == (self.within_share is None):
+        if sum(part is not None for part in (self.quantity, self.optimum, self.relations)) != 1:
+            raise Problems([("", "is about a quantity, an optimum or relations; give one of them")])
+        given = (self.within is not None) + (self.within_share is not None)
+        if self.relations == "orders" and given:
+            raise Problems([("", "an order holds or not; leave within and within_share out")])
+        if self.relations != "orders" and given != 1:
             raise Problems([("within", "give either within (a number) or within_share (such as 30 %)")])
         return self
 
@@ -144,9 +127,13 @@ class Aim(Record):
     @property
     def text(self) -> str:
         """The aim in words."""
-        subject = label_of(self.quantity) if self.quantity else f"optimum {label_of(self.optimum or '')}"
+        if self.relations == "orders":
+            return f"orders as measured in at least {100 * self.share:g} % of them"
         unit = unit_of(self.quantity or self.optimum or "")
         tolerance = f"{self.within:g} {unit}".strip() if self.within else f"{100 * (self.within_share or 0):g} %"
+        if self.relations is not None:
+            return f"{_SUBJECTS[self.relations]} within {tolerance} in at least {100 * self.share:g} % of them"
+        subject = label_of(self.quantity) if self.quantity else f"optimum {label_of(self.optimum or '')}"
         return f"{subject} within {tolerance} in at least {100 * self.share:g} % of the cells"
 
 
@@ -166,8 +153,16 @@ class Study(Record):
     """the case that all cells are variants of, as in a case file, without a name"""
     groups: dict[str, Changes] = Field(default={})
     """changes that several cells share, by the group's name"""
+    shortened: Changes = Field(default={})
+    """changes to the case for ``--quick``, where a cell takes long; its numbers are then no predictions"""
     cells: tuple[Cell, ...] = Field(min_length=1)
     optima: tuple[Optimum, ...] = ()
+    trends: tuple[Trend, ...] = ()
+    ratios: tuple[Ratio, ...] = ()
+    orders: tuple[Order, ...] = ()
+    shares: tuple[Share, ...] = ()
+    curves: tuple[Curve, ...] = ()
+    """what to show over a number of the cells' ``at``, whether it was measured or not"""
     aims: tuple[Aim, ...] = ()
     name: str = ""
     """set by the reader: the file's name"""
@@ -183,13 +178,15 @@ class Study(Record):
             if cell.group is not None and cell.group not in self.groups:
                 hint = near(cell.group, self.groups) if self.groups else "the study has no groups"
                 found.append((f"{place}.group", f"got '{cell.group}'; {hint}"))
-            found += [(f"{place}.set", complaint) for complaint in _unshared(cell.set)]
+            found += [(f"{place}.set", complaint) for complaint in _unshared(cell.set, _SHARED)]
+        fixed = [name for name in _SHARED if name not in _GROUPED]
         for name, changes in self.groups.items():
-            found += [(f"groups.{name}", complaint) for complaint in _unshared(changes)]
+            found += [(f"groups.{name}", complaint) for complaint in _unshared(changes, fixed)]
         if "name" in self.case:
             found.append(("case.name", "is made from the study's and the cell's name; leave it out"))
         for index, optimum in enumerate(self.optima):
             found += [(f"optima[{index}].{field}", why) for field, why in self._misfits(optimum)]
+        found += self._relations_misfit()
         measured = {quantity for cell in self.cells for quantity in cell.measured}
         overs = {optimum.over for optimum in self.optima}
         for index, aim in enumerate(self.aims):
@@ -197,6 +194,8 @@ class Study(Record):
                 found.append((f"aims[{index}].quantity", f"'{aim.quantity}' is measured in no cell"))
             if aim.optimum is not None and aim.optimum not in overs:
                 found.append((f"aims[{index}].optimum", f"no optimum is sought over '{aim.optimum}'"))
+            if aim.relations is not None and not getattr(self, aim.relations):
+                found.append((f"aims[{index}].relations", f"the study has no {aim.relations}"))
         if found:
             raise Problems(found)
         return self
@@ -210,6 +209,37 @@ class Study(Record):
             found = f"{len(cells)} cells of '{optimum.group}' measure '{optimum.of}' at a '{optimum.over}'"
             return [("of", f"{found}; an optimum needs two or more")]
         return []
+
+    def _relations_misfit(self) -> list[tuple[str, str]]:
+        found: list[tuple[str, str]] = []
+        names = [cell.name for cell in self.cells]
+        used: set[str] = set()
+        for relation in self.relations:
+            place = f"{relation.KIND}[{getattr(self, relation.KIND).index(relation)}]"
+            found += [(f"{place}.of", why) for why in _not_compared(relation.of)]
+            for name in relation.names:
+                if name not in names:
+                    found.append((place, f"names the cell '{name}'; {near(name, names)}"))
+            members = relation.members(self.cells)
+            if isinstance(relation, Trend) and len({cell.at[relation.over] for cell in members}) < 2:
+                found.append((f"{place}.over", "a slope needs cells with two or more values of it in their 'at'"))
+            used |= {cell.name for cell in members}
+        for index, curve in enumerate(self.curves):
+            found += [(f"curves[{index}].of", why) for why in _not_compared(curve.of)]
+            if not any(curve.over in cell.at for cell in self.cells):
+                found.append((f"curves[{index}].over", f"no cell has '{curve.over}' in its 'at'"))
+            used |= {cell.name for cell in self.cells if curve.over in cell.at}
+        for index, cell in enumerate(self.cells):
+            if not cell.measured and cell.name not in used:
+                found.append(
+                    (f"cells[{index}].measured", "is empty; give at least one quantity with [mean, standard deviation]")
+                )
+        return found
+
+    @property
+    def relations(self) -> tuple[Relation, ...]:
+        """All that is said of several cells."""
+        return (*self.trends, *self.ratios, *self.orders, *self.shares)
 
     def cells_of(self, optimum: Optimum) -> list[Cell]:
         """The cells among which an optimum is sought."""
@@ -225,23 +255,24 @@ class Study(Record):
             return self.cells
         return tuple(cell for cell in self.cells if cell.quick) or self.cells[:1]
 
-    def case_of(self, cell: Cell) -> Case:
-        """The case of one cell; raises InputError with the cell's name."""
+    def case_of(self, cell: Cell, quick: bool = False) -> Case:
+        """The case of one cell, ``shortened`` when ``quick``; raises InputError with the cell's name."""
         data = copy.deepcopy(self.case)
+        last = self.shortened if quick else {}
         try:
-            for place, value in {**self.groups.get(cell.group or "", {}), **cell.set}.items():
+            for place, value in {**self.groups.get(cell.group or "", {}), **cell.set, **last}.items():
                 override(data, place, copy.deepcopy(value))
             return case_from_dict({"name": f"{self.name} {cell.name}".strip(), **data}, from_file=True)
         except InputError as error:
             raise InputError(f"{self.name}, cell '{cell.name}'", str(error)) from None
 
 
-def _unshared(changes: Changes) -> list[str]:
+def _unshared(changes: Changes, shared: Sequence[str]) -> list[str]:
     heads = {path: path.replace("[", ".").split(".")[0] for path in changes}
     return [
         f"changes {path}; what holds for all cells of a study belongs into its case"
         for path, head in heads.items()
-        if head in _SHARED
+        if head in shared
     ]
 
 
@@ -260,6 +291,8 @@ def read_study(path: str | Path) -> Study:
         raise input_error([(f"{path}: {place}", sentence) for place, sentence in found]) from None
     for cell in study.cells:
         study.case_of(cell)
+    for cell in study.selection(quick=True):
+        study.case_of(cell, quick=True)
     return study
 
 

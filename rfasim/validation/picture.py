@@ -1,0 +1,109 @@
+"""A study's score as a picture: its curves, and predicted against measured."""
+
+from __future__ import annotations
+
+import io
+from typing import Any
+
+from rfasim.validation.names import label_of, unit_of
+from rfasim.validation.relations import Curve
+from rfasim.validation.scores import Score, by_quantity, lookup
+
+_COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00")  # Okabe and Ito: for all eyes
+_MARKS = ("o", "s", "^", "D", "v", "P")
+
+
+def draw(score: Score) -> bytes:
+    """A PNG: the study's curves, then predicted against measured with the measured standard deviations, by quantity."""
+    from matplotlib import rc_context
+    from matplotlib.figure import Figure
+
+    from rfasim.plot import GRID, INK, STYLE
+
+    quantities, curves = list(by_quantity(score.outcomes)), score.study.curves
+    count = max(1, len(curves) + len(quantities))
+    columns = min(count, 3)
+    rows = -(-count // columns)
+    with rc_context(STYLE):
+        figure = Figure(figsize=(4.2 * columns, 4.0 * rows + 0.5), layout="constrained")
+        figure.suptitle(score.study.title, x=0.01, ha="left", fontweight="bold", color=INK)
+        panels = figure.subplots(rows, columns, squeeze=False).ravel()
+        for axes, curve in zip(panels, curves, strict=False):
+            _draw_curve(axes, score, curve, GRID, INK)
+        for axes, quantity in zip(panels[len(curves) :], quantities, strict=False):
+            _draw_panel(axes, score, quantity, GRID, INK)
+        for axes in panels[len(curves) + len(quantities) :]:
+            axes.set_visible(False)
+        if len(groups := _groups(score)) > 1:
+            handles, labels = panels[0].get_legend_handles_labels()
+            figure.legend(handles, labels, loc="outside lower center", ncols=min(len(groups), 4), frameon=False)
+        buffer = io.BytesIO()
+        figure.savefig(buffer, format="png", dpi=110)
+    return buffer.getvalue()
+
+
+def _groups(score: Score) -> list[str]:
+    return list(dict.fromkeys(outcome.cell.group or "" for outcome in score.outcomes))
+
+
+def _draw_curve(axes: Any, score: Score, curve: Curve, grid: str, ink: str) -> None:
+    """What was predicted as filled marks on a line, what was measured as hollow ones."""
+    axes.set_title(label_of(curve.of))
+    axes.set_xlabel(f"{label_of(curve.over)} ({unit_of(curve.over)})".removesuffix(" ()"))
+    axes.set_ylabel(f"{label_of(curve.of)} ({unit_of(curve.of)})".removesuffix(" ()"))
+    axes.grid(color=grid, linewidth=0.6)
+    axes.set_axisbelow(True)
+    if curve.scale == "log":
+        axes.set_xscale("symlog", linthresh=1.0)
+    for number, group in enumerate(_groups(score)):
+        own = [o for o in score.outcomes if (o.cell.group or "") == group and curve.over in o.cell.at]
+        own.sort(key=lambda outcome: outcome.cell.at[curve.over])
+        shape, colour = _MARKS[number % len(_MARKS)], _COLOURS[number % len(_COLOURS)]
+        told = [(o.cell.at[curve.over], lookup(o.summary or {}, curve.of)) for o in own]
+        known = [(x, y) for x, y in told if y is not None]
+        axes.plot(
+            [x for x, _ in known], [y for _, y in known], marker=shape, color=colour, markersize=5, label=group or None
+        )
+        measured = [o.cell for o in own if curve.of in o.cell.measured]
+        if measured:
+            axes.errorbar(
+                [cell.at[curve.over] for cell in measured],
+                [cell.measured[curve.of][0] for cell in measured],
+                yerr=[cell.deviation(curve.of) or 0.0 for cell in measured],
+                fmt=shape, color=ink, markerfacecolor="white", markersize=5, elinewidth=0.9,
+            )  # fmt: skip
+    low, high = axes.get_ylim()
+    axes.set_ylim(min(0.0, low), high)
+
+
+def _draw_panel(axes: Any, score: Score, quantity: str, grid: str, ink: str) -> None:
+    pairs = [
+        (outcome.cell.group or "", row)
+        for outcome in score.outcomes
+        for row in outcome.comparisons
+        if row.quantity == quantity and row.predicted is not None
+    ]
+    unit = unit_of(quantity)
+    axes.set_title(label_of(quantity))
+    axes.set_xlabel(f"measured ({unit})" if unit else "measured")
+    axes.set_ylabel(f"predicted ({unit})" if unit else "predicted")
+    axes.grid(color=grid, linewidth=0.6)
+    axes.set_axisbelow(True)
+    for number, group in enumerate(_groups(score)):
+        own = [row for name, row in pairs if name == group]
+        axes.errorbar(
+            [row.measured for row in own],
+            [row.predicted for row in own],
+            xerr=[row.sd or 0.0 for row in own],
+            fmt=_MARKS[number % len(_MARKS)],
+            color=_COLOURS[number % len(_COLOURS)],
+            markersize=5,
+            elinewidth=0.9,
+            label=group or None,
+        )
+    if not pairs:
+        return
+    values = [value for _, row in pairs for value in (row.measured, row.predicted or 0.0)]
+    low, high = min(0.0, *values), 1.08 * max(values) + 1e-9
+    axes.plot([low, high], [low, high], color=ink, linewidth=0.8, zorder=1)
+    axes.set(xlim=(low, high), ylim=(low, high), aspect="equal")
