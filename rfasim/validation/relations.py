@@ -32,7 +32,7 @@ class Relation(Record):
     @property
     def names(self) -> tuple[str, ...]:
         """The cells it names."""
-        raise NotImplementedError
+        raise NotImplementedError(f"{type(self).__name__} has to say which cells it is about")
 
     def members(self, cells: Iterable[Cell]) -> list[Cell]:
         """The cells it is about, in its own order; fewer than it names where some do not exist."""
@@ -42,11 +42,11 @@ class Relation(Record):
     @property
     def published(self) -> tuple[float, ...]:
         """What was measured: a number, and its standard deviation where that is known."""
-        raise NotImplementedError
+        raise NotImplementedError(f"{type(self).__name__} has to say what was measured")
 
     def predict(self, cells: Sequence[Cell], values: Sequence[float]) -> float | None:
         """The same number from what was predicted for its cells; None where it cannot be told."""
-        raise NotImplementedError
+        raise NotImplementedError(f"{type(self).__name__} has to say what follows from its cells")
 
 
 class Trend(Relation):
