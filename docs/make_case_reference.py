@@ -24,6 +24,7 @@ from rfasim.damage import DEFAULT_CRITERION, MODELS, Arrhenius, Cem43, ThreeStat
 from rfasim.electrodes import ALL_DEVICES
 from rfasim.electrodes.custom import Part, Place, Stretch
 from rfasim.electrodes.device import Device, Placed
+from rfasim.infusion import Bolus, Infusion
 from rfasim.presets import PROTOCOLS
 from rfasim.protocols import (
     ALL_PROTOCOLS,
@@ -57,6 +58,7 @@ MEANING: dict[str, str] = {
     "Case.body_temperature": "temperature at the start and at a fixed boundary unless stated otherwise",
     "Case.blood": "see [blood](#blood)",
     "Case.circulation": "what blood comes in, and when; see [circulation](#circulation)",
+    "Case.saline": "what is injected and infused; see [saline](#saline)",
     "Case.electric": "see [electric](#electric)",
     "Case.boiling": "see [boiling](#boiling)",
     "Case.zone": "see [zone](#zone)",
@@ -145,6 +147,12 @@ MEANING: dict[str, str] = {
     "TissueOverride.perfusion_law": "factor on it; see [laws of perfusion](#laws-of-perfusion)",
     "TissueOverride.arterial_fraction": "share of it that comes by the hepatic artery; the portal vein brings the rest",
     "TissueOverride.metabolic_heat": "metabolic heat",
+    "TissueOverride.porosity": "share of the volume that saline can fill; 0: none comes in",
+    "TissueOverride.pore_exponent": "exponent of Archie's law: the pores' fluid conducts by porosity to this power",
+    "TissueOverride.permeability": "permeability of the pores",
+    "TissueOverride.swelling": "fluid that a volume takes up per volume and pressure; 1 over the modulus",
+    "TissueOverride.swelling_limit": "the most fluid that a volume takes up, per volume",
+    "TissueOverride.drainage": "fluid that small vessels take up per volume, pressure and time, where there are any",
     "Linear.slope": "change per kelvin",
     "Linear.low": "constant below this temperature",
     "Linear.high": "constant above this temperature",
@@ -218,6 +226,8 @@ def sections() -> Sections:
         ("vessels", "A list. See [blood](physics/blood.md#vessels).", [("", records.Vessel)]),
         ("circulation", "See [blood](physics/blood.md#the-pringle-manoeuvre).",
          [("", records.Circulation), ("pringle", Clamp)]),
+        ("saline", "See [saline](physics/saline.md). Concentrations are g of NaCl in 100 ml of solution where they are in "
+         "%, and else g/l or mol/l.", [("", records.Saline), ("infusions", Infusion), ("boluses", Bolus)]),
         ("anatomy", "Needs the extra `images` (`pip install 'rfasim[images]'`). Points of the case are then in patient "
          "coordinates (LPS: left, back, head).", [("", records.Anatomy)]),
         ("labels", "The list `anatomy.labels`.", [("", records.LabelImage)]),

@@ -28,6 +28,7 @@ from rfasim.damage import CRITERIA, DEFAULT_CRITERION
 from rfasim.electrodes import AnyDevice, Device
 from rfasim.errors import InputError
 from rfasim.generator import GROUND, Connection
+from rfasim.infusion import Saline
 from rfasim.protocols import Generator
 from rfasim.quantities import (
     Density,
@@ -489,6 +490,7 @@ class Case(Record):
     """temperature at the start; body temperature when not stated"""
     blood: Blood = Blood()
     circulation: Circulation = Circulation()
+    saline: Saline = Saline()
     electric: Electric = Electric()
     boiling: Boiling = Boiling()
     perfusion_stop: Criterion | None = DEFAULT_CRITERION

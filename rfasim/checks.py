@@ -37,6 +37,7 @@ def problems(case: Case) -> list[tuple[str, str]]:
         *_tumour(case),
         *_vessels(case),
         *_circulation(case),
+        *_saline(case),
         *_mesh(case),
         *_probes(case),
     ]
@@ -317,6 +318,41 @@ def _mesh(case: Case) -> Found:
                 f"{text(size, 'm')} is too coarse for the thin parts of electrodes[{index}], which would be lost; "
                 f"give at most {_mm(device.mesh_size)}, or nothing for just that",
             )
+
+
+def _saline(case: Case) -> Found:
+    for index, infusion in enumerate(case.saline.infusions):
+        path = f"saline.infusions[{index}]"
+        if infusion.electrode >= len(case.electrodes):
+            yield f"{path}.electrode", f"there is no electrodes[{infusion.electrode}]; the first one is 0"
+            continue
+        device = case.electrodes[infusion.electrode]
+        outlets = dict(device.outlets)
+        if not outlets:
+            yield (
+                f"{path}.electrode",
+                f"electrodes[{infusion.electrode}] has no outlets; choose a perfused device (wet_needle, "
+                "cooled_wet_needle, bipolar_wet_needle, or custom with outlets), or use saline.boluses",
+            )
+        for name in infusion.outlets:
+            if name not in outlets:
+                yield f"{path}.outlets", f"'{name}' is no outlet of it; {near(name, outlets)}"
+        open_ones = {name: at for name, at in outlets.items() if not infusion.outlets or name in infusion.outlets}
+        for name, at in open_ones.items():
+            depth = float(case.domain.depth(np.array([at]), case.domain_centre)[0])
+            if depth <= 0:
+                yield f"{path}.outlets", f"{name} at {_point(at)} is {_mm(-depth)} outside the domain"
+    for index, bolus in enumerate(case.saline.boluses):
+        path = f"saline.boluses[{index}].at"
+        depth = float(case.domain.depth(np.array([bolus.at]), case.domain_centre)[0])
+        if depth <= 0:
+            yield (
+                path,
+                f"{_point(bolus.at)} is {_mm(-depth)} outside the domain, a {case.domain} around "
+                f"{_point(case.domain_centre)}; move it",
+            )
+        if case.domain.axisymmetric and math.hypot(*bolus.at[:2]) > _NEAR:
+            yield path, f"{_point(bolus.at)} is not on the z axis, which takes domain.axisymmetric: false"
 
 
 def _probes(case: Case) -> Found:

@@ -17,7 +17,7 @@ class Frame:
 
     ``damage`` holds each damage model's own quantity by the model's name: Arrhenius integral (1), CEM43
     (min), dead fraction (1) or highest temperature so far (degC). ``energy`` is the ledger since the start:
-    electrical, stored, latent, perfusion, vessels, coolant, boundary, metabolic, imbalance.
+    electrical, stored, latent, perfusion, vessels, coolant, boundary, saline, metabolic, imbalance.
     """
 
     time: float  # s, end of the step
@@ -38,3 +38,6 @@ class Frame:
     rolled_off: bool
     limited_by: str  # "" | "power" | "voltage" | "current"
     phase: str = ""  # of the generator's protocol
+    concentration: Array | None = None  # g/l NaCl in the pores, where there is saline
+    pore_pressure: Array | None = None  # Pa
+    injected: float = 0.0  # m^3 of saline so far

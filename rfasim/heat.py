@@ -5,6 +5,7 @@
              + w rho_b c_b (T_b - T)          Perfusion      (rises with mild heat, stops where tissue has coagulated)
              + q_m                            Metabolism
              + h (T_c - T) on surfaces        SurfaceExchange (cooled shafts, far field)
+             - rho_w c_w q . grad T           stepping.Drift: what saline carries that seeps through the pores
              + h (T_blood - T) on walls       vessels.Bloodstream: the blood's temperature is an unknown of its own
 
 ``H`` is the volumetric enthalpy with the latent heat of the tissue's water. Each term says what it adds to each node:
@@ -14,12 +15,13 @@ a reaction [W/K] and a source [W], so that the node gains ``source - reaction * 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import numpy as np
 
 from rfasim.solver.space import Array, Space
+from rfasim.solver.stepping import Kinks
 from rfasim.tissues import WATER_HEAT, Constant, PerfusionLaw, Stasis, Tissue
 
 
@@ -110,12 +112,22 @@ class Boiling:
     ``returning`` is the share of the steam that condenses in place when the tissue cools; the rest has left for good.
     """
 
-    start: float = 99.0
-    end: float = 100.0
+    start: float | Array = 99.0
+    end: float | Array = 100.0
     latent_heat: float = 2.257e6
     returning: float = 1.0
     diffusivity: float = 3.2e-9
     enabled: bool = True
+
+    def raised(self, elevation: Array) -> Boiling:
+        """As it is where dissolved salt raises the boiling point by ``elevation`` [K] at each node."""
+        return replace(self, start=self.start + elevation, end=self.end + elevation)
+
+    def at(self, nodes: Array) -> Boiling:
+        """As it is at the listed ``nodes``."""
+        if not isinstance(self.start, np.ndarray):
+            return self
+        return replace(self, start=self.start[nodes], end=np.asarray(self.end)[nodes])
 
     def active(self, T: Array) -> Array:
         """Fraction of the water that would be steam at ``T`` if none had left."""
@@ -155,23 +167,40 @@ class Storage:
             self.water_mass += volume * tissue.water
         self.water_capacity = self.water_mass * WATER_HEAT  # J/K per node
         self.latent = self.water_mass * boiling.latent_heat  # J per node
+        self.own_water: Array = self.water_mass
+        self.fluid: Array | float = 0.0  # kg per node, more than the tissue's own
 
     def shift_water(self, mass: Array) -> None:
         """Let ``mass`` [kg] of water evaporate from each node; its heat capacity stays where it is, so that no node
         can lose more of that than it has."""
-        self.water_mass = mass
-        self.latent = mass * self.boiling.latent_heat
+        self.own_water = mass
+        self.water_mass = mass + self.fluid
+        self.latent = self.water_mass * self.boiling.latent_heat
+
+    def swell(self, fluid: Array, boiling: Boiling) -> None:
+        """Hold ``fluid`` [kg] more at each node than the tissue does by itself, which boils as ``boiling`` says."""
+        self.boiling = boiling
+        more = fluid - self.fluid
+        self.linear = self.linear + more * WATER_HEAT
+        self.water_capacity = self.water_capacity + more * WATER_HEAT
+        self.fluid = fluid
+        self.shift_water(self.own_water)
 
     @property
-    def kinks(self) -> tuple[float, ...]:
+    def kinks(self) -> Kinks:
         """Temperatures where the slope of H jumps [degC]."""
         return (self.boiling.start, self.boiling.end) if self.boiling.enabled else ()
 
+    def kinks_at(self, nodes: Array) -> Kinks:
+        """The same, of the listed ``nodes``."""
+        boiling = self.boiling.at(nodes)
+        return (boiling.start, boiling.end) if boiling.enabled else ()
+
     def enthalpy(self, T: Array, gone: Array, nodes: Array | None = None) -> tuple[Array, Array]:
         """``H`` [J] and ``dH/dT`` [J/K] of each node, or of the listed ``nodes`` (``T``, ``gone`` are theirs)."""
-        linear, latent, water = self.linear, self.latent, self.water_capacity
+        linear, latent, water, boiling = self.linear, self.latent, self.water_capacity, self.boiling
         if nodes is not None:
-            linear, latent, water = linear[nodes], latent[nodes], water[nodes]
+            linear, latent, water, boiling = linear[nodes], latent[nodes], water[nodes], boiling.at(nodes)
         H = linear * (T - 37.0)
         slope = linear.copy()
         for tissue, capacity in self.varying:
@@ -180,11 +209,11 @@ class Storage:
             slope += own * tissue.heat_capacity_law.factor(T)
         if not self.boiling.enabled:
             return H, slope
-        start, end = self.boiling.start, self.boiling.end
-        hot = np.flatnonzero((start < T) | (gone > 0.0))
+        hot = np.flatnonzero((boiling.start < T) | (gone > 0.0))
         if len(hot):
-            t, lost = T[hot], gone[hot]
-            x = self.boiling.water_lost(t, lost)
+            t, lost, boiling = T[hot], gone[hot], boiling.at(hot)
+            start, end = boiling.start, boiling.end
+            x = boiling.water_lost(t, lost)
             boiling_off = (t > start) & (t < end) & (x > lost)
             value = latent[hot] - water[hot] * (t - start)
             H[hot] += x * value

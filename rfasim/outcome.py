@@ -433,7 +433,7 @@ def electrical_measures(
 
 def energy_measures(energy: Mapping[str, float]) -> dict[str, float]:
     """The ``energy`` part: the ledger in J; the imbalance is over the larger of electrical and metabolic."""
-    accounts = ("electrical", "stored", "latent", "perfusion", "vessels", "coolant", "boundary", "metabolic")
+    accounts = ("electrical", "stored", "latent", "perfusion", "vessels", "coolant", "boundary", "saline", "metabolic")
     given = max(abs(energy["electrical"]), abs(energy["metabolic"]))
     measures = {f"{name}_j": float(energy[name]) for name in accounts}
     measures["imbalance_fraction"] = abs(energy["imbalance"]) / given if given > 0.0 else 0.0

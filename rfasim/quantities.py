@@ -79,7 +79,15 @@ _COMMON: dict[str, dict[str, int | Ratio]] = {
     "J/kg": {"J/kg": 1, "kJ/kg": 1000, "MJ/kg": 1_000_000},
     "J/mol": {"J/mol": 1, "kJ/mol": 1000},
     "m^2/s": {"m^2/s": 1, "mm^2/s": _MICRO},
-    "m^3/s": {"m^3/s": 1, "ml/min": _MICRO / 60, "mL/min": _MICRO / 60, "l/min": _MILLI / 60, "L/min": _MILLI / 60},
+    "m^3/s": {"m^3/s": 1, "ml/min": _MICRO / 60, "mL/min": _MICRO / 60, "l/min": _MILLI / 60, "L/min": _MILLI / 60,
+              "ml/h": _MICRO / 3600, "mL/h": _MICRO / 3600},
+    "m^3": {"m^3": 1, "ml": _MICRO, "mL": _MICRO, "l": _MILLI, "L": _MILLI, "cm^3": _MICRO, "cm3": _MICRO},
+    # salt in water, g per litre = kg/m^3; per cent as in clinics: g per 100 ml of solution
+    "g/l": {"g/l": 1, "g/L": 1, "mg/ml": 1, "mg/mL": 1, "kg/m^3": 1, "%": 10, "mol/l": Ratio("58.443"),
+            "mol/L": Ratio("58.443"), "mmol/l": Ratio("0.058443")},
+    "m^2": {"m^2": 1, "um^2": _MICRO * _MICRO, "mm^2": _MICRO},
+    "1/Pa": {"1/Pa": 1, "1/kPa": _MILLI, "1/mmHg": 1 / Ratio("133.322")},
+    "1/(Pa s)": {"1/(Pa s)": 1, "1/(mmHg s)": 1 / Ratio("133.322")},
     "m/s": {"m/s": 1, "cm/s": Ratio(1, 100), "mm/s": _MILLI},
     "Pa s": {"Pa s": 1, "mPa s": _MILLI},
     # a difference of 1 degC is 1 K; pint would read "0.5 degC" as 273.65 K
@@ -119,6 +127,11 @@ _MEANING: dict[str, tuple[str, str]] = {
     "J/mol": ("a molar energy", "257.7 kJ/mol"),
     "m^2/s": ("a diffusivity", "0.0032 mm^2/s"),
     "m^3/s": ("a flow", "100 ml/min"),
+    "m^3": ("a volume", "5 ml"),
+    "g/l": ("a concentration of salt", "0.9 %"),
+    "m^2": ("a permeability", "2e-14 m^2"),
+    "1/Pa": ("a compliance", "1e-4 1/Pa"),
+    "1/(Pa s)": ("a drainage", "2e-8 1/(Pa s)"),
     "m/s": ("a velocity", "15 cm/s"),
     "Pa s": ("a viscosity", "3.5 mPa s"),
     "K": ("a temperature difference", "0.5 K"),
@@ -319,6 +332,11 @@ HeatTransfer = Annotated[float, Quantity("W/(m^2 K)", 0.0, 1e9)]
 PerKelvin = Annotated[float, Quantity("1/K", -1.0, 1.0)]
 Diffusivity = Annotated[float, Quantity("m^2/s", 0.0, 1.0)]
 VolumeFlow = Annotated[float, Quantity("m^3/s", 0.0, 1e-2)]
+Volume = Annotated[float, Quantity("m^3", 0.0, 1e-3, low_open=True)]
+Concentration = Annotated[float, Quantity("g/l", 0.0, 400.0)]
+Permeability = Annotated[float, Quantity("m^2", 0.0, 1e-6, low_open=True)]
+Compliance = Annotated[float, Quantity("1/Pa", 1e-8, 1.0)]
+Drainage = Annotated[float, Quantity("1/(Pa s)", 0.0, 1.0)]
 Velocity = Annotated[float, Quantity("m/s", 0.0, 10.0)]
 Viscosity = Annotated[float, Quantity("Pa s", 0.0, 10.0, low_open=True)]
 Energy = Annotated[float, Quantity("J", 0.0, 1e9)]

@@ -70,6 +70,8 @@ def _fields(frame: Frame, criterion: str | None) -> dict[str, NDArray[np.float32
     if np.iscomplexobj(frame.potential):
         fields["potential_imaginary_v"] = frame.potential.imag
     fields["water_lost"] = frame.water_lost
+    if frame.concentration is not None and frame.pore_pressure is not None:
+        fields |= {"concentration_g_l": frame.concentration, "pore_pressure_kpa": frame.pore_pressure * 1e-3}
     fields |= {f"damage_{name}": values for name, values in frame.damage.items()}
     if criterion is not None:
         level = zone_level(criterion, frame.damage)

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 import rfasim
+from rfasim import brine
 from rfasim.blood import Blood
 from rfasim.circuit import check_admittance, joined_terminals, port_voltages
 from rfasim.damage import MODELS, Arrhenius, Damage
@@ -30,19 +31,20 @@ from rfasim.frame import Frame
 from rfasim.generator import GROUND, CommandSearch, Memory, Reading, mean_reading, operate
 from rfasim.heat import Boiling, HeatState, HeatTerm, Joule, Metabolism, Perfusion, Storage, SurfaceExchange
 from rfasim.outcome import summarise, tissue_cells, zone_distance
+from rfasim.saline import Pores, SalineModel, Seepage
 from rfasim.sensors import Probes, Thermocouples
-from rfasim.solver import kernels, surface
+from rfasim.solver import kernels, surface, transport
 from rfasim.solver.level_set import volume_above
 from rfasim.solver.linear import NotConverged, System
 from rfasim.solver.space import Array
 from rfasim.solver.stepping import GAMMA, NO_PAIRS, WEIGHTS, Flow, Step, Stepper, next_step, temperature_of
-from rfasim.tissues import Constant, PerfusionLaw, Stasis
+from rfasim.tissues import BODY, WATER_HEAT, Constant, PerfusionLaw, Stasis
 from rfasim.vessels import Bloodstream
 
 if TYPE_CHECKING:
     from rfasim.case import Case
 
-ACCOUNTS = ("electrical", "metabolic", "stored", "latent", "perfusion", "vessels", "coolant", "boundary")
+ACCOUNTS = ("electrical", "metabolic", "stored", "latent", "perfusion", "vessels", "coolant", "boundary", "saline")
 
 # The admittance at the temperature reached may differ from that at the temperature expected by this share: it is what
 # couples heat and current, and what a drying contact changes within a second.
@@ -58,6 +60,8 @@ FURTHEST_GUESS = 20.0
 # A step whose expectation missed by up to this many tolerances is repeated with what it reached, not shortened.
 CORRECTABLE = 8.0
 MOST_CORRECTIONS = 8
+# Tissue with fresh water in its pores conducts at least this share of what it did.
+LEAST_CONDUCTING = 0.2
 # What a reading sets off (roll-off, a temperature reached) is located to this time [s]: generators sample as often.
 EVENT_RESOLUTION = 0.1
 # What a generator that regulates commands at the temperatures reached may differ by this share from what it commanded
@@ -98,6 +102,8 @@ class State:
     rejected: int = 0
     newton: int = 0
     vessel_heat: list[float] = field(default_factory=list)  # J carried away by each vessel of the case
+    pores: Pores | None = None  # saline in the tissue
+    boiled_off: float = 0.0  # J that saline took as it boiled off where the tissue's own water had gone
 
 
 class Simulation:
@@ -114,15 +120,22 @@ class Simulation:
         self.admittivity_37 = y if self.is_complex else y.real.copy()
         self.admittivity_37[[k for k in range(len(y)) if not d.conducts[d.cell_tissue == k].any()]] = 0.0
         b = case.boiling
-        self.boiling = Boiling(b.start, b.end, b.latent_heat, b.returning_fraction, b.water_diffusivity, b.enabled)
+        self.plain_boiling = Boiling(
+            b.start, b.end, b.latent_heat, b.returning_fraction, b.water_diffusivity, b.enabled
+        )
         self.inflow = case.circulation.inflow_at(0.0)
         self.blood: Blood | None = None
         start = case.body_temperature if case.initial_temperature is None else case.initial_temperature
+        self.start_temperature = start
         T = np.full(space.n_nodes, start)
         for _, nodes, temperature in d.held:
             T[nodes] = temperature
         if any(vessel.treatment != "held" for vessel in d.vessels):
             self.blood = Blood.start(Bloodstream(case, d), self.inflow, T)
+        self.saline = SalineModel(case, d) if case.saline.active else None
+        self.pores: Pores | None = None  # what the step that is tried ends with
+        if self.saline is not None:
+            self.pores = self.saline.start(self._uptake(), T)
         self.shift: tuple[Array, Array, Array] | None = None
         self.program = case.generator.program(case.connection, case.terminals)
         conducting = np.zeros(space.n_nodes, bool)
@@ -130,7 +143,7 @@ class Simulation:
         self.conducting, self.tissue_nodes = conducting, np.flatnonzero(conducting)
         self._prepare_potential(0)
         self._prepare_storage()
-        if self.boiling.enabled:
+        if self.plain_boiling.enabled:
             self.shift = self._water_shift()
             self._apply_shift()
         self._prepare_heat()
@@ -202,10 +215,23 @@ class Simulation:
         self.is_held = ~touched | self.is_fixed
         self.storage = self._storage_of(self.heat_cells)
         self._apply_shift()
+        self._hold(self.pores)
 
     def _storage_of(self, cells: Array) -> Storage:
         """What the marked cells store."""
-        return Storage(self.space, self.domain.cell_tissue, self.domain.tissues, self.boiling, cells)
+        return Storage(self.space, self.domain.cell_tissue, self.domain.tissues, self.plain_boiling, cells)
+
+    @property
+    def boiling(self) -> Boiling:
+        """When the tissue's water boils, with the salt that is in it."""
+        return self.storage.boiling
+
+    def _uptake(self) -> Array:
+        """Blood [m^3/s] that passes each node while its small vessels are open."""
+        d, space, inflow = self.domain, self.space, self.inflow
+        w = np.array([tissue.perfusion_with(inflow.portal, inflow.arterial) for tissue in d.tissues])[d.cell_tissue]
+        w = w * (d.vessel_of_cell < 0)
+        return np.bincount(space.cells.ravel(), (space.shares * w[:, None]).ravel(), space.n_nodes)
 
     def _prepare_heat(self) -> None:
         d, space, case = self.domain, self.space, self.case
@@ -236,14 +262,16 @@ class Simulation:
         self.terms = tuple(terms)
         self.heat_system = System(space, self.is_held)
         carrier = None
-        if self.boiling.enabled and self.boiling.diffusivity > 0:
+        if self.boiling.enabled and (self.boiling.diffusivity > 0 or self.saline is not None):
             latent = np.array([tissue.water for tissue in d.tissues]) * self.boiling.latent_heat
             spreads = (latent * self.boiling.diffusivity)[d.cell_tissue] * self.heat_cells
-            carrier = (self.boiling.active, space.assemble(spreads, threads=case.solver.threads))
+            carrier = (lambda T: self.boiling.active(T), space.assemble(spreads, threads=case.solver.threads))
         self.stepper = Stepper(
             space, self.heat_system, self.storage.kinks, 0.02 * case.time.tolerance, case.solver.heat_tolerance,
-            carrier, None if self.blood is None else self.blood.regime.streams,
+            carrier, None if self.blood is None else self.blood.regime.streams, seeps=self.saline is not None,
         )  # fmt: skip
+        self.uptake = self._uptake()
+        self._seeped: tuple[float, float, Pores, Seepage] | None = None
         k_37 = np.array([tissue.thermal_conductivity for tissue in d.tissues])
         self.cell_k_37 = k_37[d.cell_tissue] * self.heat_cells
         self.fixed_conduction: Array | None = None
@@ -320,10 +348,14 @@ class Simulation:
         H, _ = self.storage.enthalpy(T, gone)
         self.initial_heat = float(H.sum()) + (0.0 if self.blood is None else self.blood.heat)
         self.initial_temperature = T.copy()
+        self.initial_fluid, self.fluid_shift = float(np.sum(self.storage.fluid)), 0.0
         self.node_volume = self.space.node_volumes()
         counts = self.domain.conducts & tissue_cells(self.domain.mesh)
         self.zone_cells = None if counts.all() else counts
-        return State(0.0, T, H, gone, gone.copy(), Damage.start(n), self.case.time.first_step, self.program.begin())
+        return State(
+            0.0, T, H, gone, gone.copy(), Damage.start(n), self.case.time.first_step, self.program.begin(),
+            pores=self.pores,
+        )  # fmt: skip
 
     # ------------------------------------------------------------------------------------------ laws at nodes
 
@@ -346,7 +378,56 @@ class Simulation:
                 table[k] *= 1.0 + tissue.coagulation_gain * coagulated
         resistance = np.empty(self.space.n_cells)
         kernels.cell_mean(self.space.cells, d.cell_tissue, 1.0 / table, resistance)
-        return np.asarray(self.admittivity_37[d.cell_tissue] / resistance)
+        y = np.asarray(self.admittivity_37[d.cell_tissue] / resistance)
+        return y if self.saline is None else self._with_salt(y, T, water_lost)
+
+    def _with_salt(self, y: Array, T: Array, water_lost: Array) -> Array:
+        """The admittivity ``y`` of each cell and what the salt in its pores adds: at the vertices by concentration and
+        swelling, with the dry and the wet part of the cell in series as in :meth:`admittivity`.
+
+        Salt stays behind as water leaves, so the fluid that is left conducts the better.
+        """
+        d, cells = self.domain, self.space.cells
+        more, dried = np.empty(len(cells)), np.ones(len(cells))
+        kernels.cell_mean(cells, d.cell_tissue, self.salt_gains * brine.warmth(T), more)
+        if self.boiling.enabled and water_lost.any():
+            stronger = brine.concentrated(self.salt, water_lost)
+            table = np.stack([tissue.water_law.factor(water_lost) * stronger for tissue in d.tissues])
+            kernels.cell_mean(cells, d.cell_tissue, 1.0 / table, dried)
+        salted = y + np.where(self.saline.cells, more / dried, 0.0) if self.saline is not None else y
+        # fresh water in the pores cannot take more than the cells around them leave
+        low = np.real(salted) < LEAST_CONDUCTING * np.real(y)
+        salted[low] = LEAST_CONDUCTING * y[low]
+        return salted
+
+    def _hold(self, pores: Pores | None) -> None:
+        """Take ``pores`` as what the tissue holds: its heat capacity, boiling point and conductivity."""
+        self.pores = pores
+        if self.saline is None or pores is None:
+            return
+        self.storage.swell(self.saline.fluid(pores), self.plain_boiling.raised(self.saline.elevation(pores)))
+        self.salt, self.salt_gains = self.saline.concentration(pores), self.saline.gains(pores)
+        if hasattr(self, "stepper"):
+            self.stepper.kinks = self.storage.kinks
+
+    def _seep(self, h: float) -> Array:
+        """Let saline seep for ``h`` [s] and hold what the tissue then does; heat [J] that each node's content has more
+        at the same temperature."""
+        s = self.state
+        if self.saline is None or s.pores is None:
+            return np.zeros(1)
+        if self._seeped is None or self._seeped[:2] != (s.time, h):
+            is_open = self.perfusion_open(s.temperature, s.temperature, 0.0)
+            self._seeped = (s.time, h, *self.saline.step(s.pores, h, self.uptake, is_open, s.temperature))
+        pores, flow = self._seeped[2:]
+        self._hold(s.pores)
+        before, _ = self.storage.enthalpy(s.temperature, s.gone)
+        self.storage.swell(self.saline.fluid(pores), self.storage.boiling)
+        after, _ = self.storage.enthalpy(s.temperature, s.gone)
+        self._hold(pores)
+        moves = flow.edges.any() or flow.source.any()
+        self.stepper.drift = self.saline.drift(flow, self.plain_boiling.latent_heat) if moves else None
+        return after - before
 
     def conduction(self, T: Array) -> Array:
         """Thermal edge conductances [W/K]."""
@@ -445,6 +526,8 @@ class Simulation:
         """One accepted step."""
         case, s = self.case, self.state
         edge = min(self.program.edge(s.memory), case.circulation.next_switch(s.time))
+        if self.saline is not None:
+            edge = min(edge, self.saline.next_switch(s.time))
         before = self.program.excess(s.memory, self.now.reading)
         failure = ""
         for _ in range(40):
@@ -497,10 +580,12 @@ class Simulation:
         search = CommandSearch() if self.program.regulates(s.memory) else None
         command = None if search is None else self.now.reading.power
         missed: list[float] = []
+        self.held_more = self._seep(h)
         while True:
             end = self.moment(s.time + h, s.temperature, guess, h, command)
             step = self.stepper.step(
-                lambda T: self.storage.enthalpy(T, s.gone), s.temperature, s.enthalpy, h, self.now.flow, end.flow,
+                lambda T: self.storage.enthalpy(T, s.gone), s.temperature, s.enthalpy + self.held_more, h,
+                self.now.flow, end.flow,
                 guess, NO_PAIRS if self.blood is None else self.blood.temperature,
             )
             T = step.temperatures[2]
@@ -579,13 +664,13 @@ class Simulation:
         weights = _lagrange(times, time)
         guess = _combine(weights, [*(T for _, T, _ in s.past), s.temperature])
         if self.boiling.enabled:
-            margin = self.boiling.start
+            margin, kinks = self.boiling.start, self.storage.kinks_at
             near = np.flatnonzero((np.maximum(guess, s.temperature) > margin) & ~self.is_held)
             if len(near):
                 H = _combine(weights, [*(H[near] for _, _, H in s.past), s.enthalpy[near]])
                 gone = s.gone[near]
                 guess[near] = temperature_of(
-                    lambda T: self.storage.enthalpy(T, gone, near), H, s.temperature[near], self.storage.kinks
+                    lambda T: self.storage.enthalpy(T, gone, near), H, s.temperature[near], kinks(near)
                 )
         # a node that has just dried heats so fast for a moment that the line through its last values leads anywhere
         guess = np.minimum(guess, np.maximum(s.temperature, self.boiling.end) + FURTHEST_GUESS)
@@ -600,6 +685,7 @@ class Simulation:
             self.blood.show(step.temperatures[2], self.is_held, self.is_fixed)
             closing = self._close_vessels()
         self._book(h, step, end)
+        s.pores = self.pores
         T0, T1, T2 = step.temperatures
         s.damage.advance(T0, T1, GAMMA * h)
         s.damage.advance(T1, T2, (1 - GAMMA) * h)
@@ -612,6 +698,7 @@ class Simulation:
         lost = self.boiling.water_lost(T2, s.gone)
         s.most_lost = np.maximum(s.most_lost, lost)
         s.gone = np.maximum(s.gone, (1.0 - self.boiling.returning) * s.most_lost)
+        self._refill(h)
         s.steps += 1
         s.newton += step.newton
         self.now = end
@@ -621,13 +708,35 @@ class Simulation:
             self._recirculate()
         if s.memory.power is None and not s.memory.finished:
             self._jump()
+        if self.saline is not None and self.saline.switches(s.time):
+            s.step = min(s.step, STEP_AFTER_JUMP * self.case.time.first_step)
         return frame
+
+    def _refill(self, h: float) -> None:
+        """Where steam has left for good, saline that flows in takes the place of the water."""
+        s, drift = self.state, self.stepper.drift
+        if drift is None or not s.gone.any():
+            return
+        back = np.zeros(self.space.n_nodes)
+        transport.arriving(drift.edges, self.space.lower, self.space.upper, back)
+        renewed = h * (back + drift.source) / WATER_HEAT / np.maximum(self.storage.water_mass, 1e-30)
+        before, _ = self.storage.enthalpy(s.temperature, s.gone)
+        latent = kernels.dot(self.storage.latent, self.boiling.water_lost(s.temperature, s.gone))
+        s.gone = s.gone / (1.0 + renewed)
+        s.most_lost = s.most_lost / (1.0 + renewed)
+        after, _ = self.storage.enthalpy(s.temperature, s.gone)
+        latent -= kernels.dot(self.storage.latent, self.boiling.water_lost(s.temperature, s.gone))
+        s.enthalpy = s.enthalpy + after - before
+        # the steam that left keeps its latent heat; the rest is the heat of the water that came
+        s.boiled_off += float(latent)
+        s.energy["saline"] -= float((after - before).sum() + latent)
 
     def _snapped(self, time: float) -> float:
         """``time``, without its rounding error where it is an output time or an edge of the protocol."""
         every = self.case.output.frames_every
         edge = self.program.edge(self.state.memory)
-        for mark in (edge, every * round(time / every), *self.case.circulation.switches):
+        pumps = () if self.saline is None else (self.saline.next_switch(self.state.time - 1e-6),)
+        for mark in (edge, every * round(time / every), *self.case.circulation.switches, *pumps):
             if abs(time - mark) < 1e-9 * max(1.0, mark):
                 return float(mark)
         return time
@@ -655,7 +764,8 @@ class Simulation:
                 self.blood.show(T, self.is_held, self.is_fixed)
                 free = np.flatnonzero(~self.is_held)
                 T[free] = temperature_of(
-                    lambda t: self.storage.enthalpy(t, s.gone[free], free), H[free], T[free], self.storage.kinks
+                    lambda t: self.storage.enthalpy(t, s.gone[free], free), H[free], T[free],
+                    self.storage.kinks_at(free),
                 )
                 s.temperature, s.enthalpy = T, H
                 # nodes held at the outer boundary take no heat: what blood brings there has left
@@ -694,6 +804,10 @@ class Simulation:
             book["electrical"] += h * weight * beyond
             book["boundary"] += h * weight * beyond
             book["electrical"] += h * weight * ((1 - part) * now.in_lines + part * end.in_lines)
+            if self.stepper.drift is not None:
+                vapour = float(self.stepper.vapour(T).sum())
+                s.boiled_off -= h * weight * vapour
+                book["saline"] -= h * weight * (float(self.stepper.carried(T).sum()) - vapour)
         held = [0.0] * len(self.domain.held)
         for weight, rate in zip(WEIGHTS, step.rates, strict=True):
             for k, (_, nodes, _) in enumerate(self.domain.held):
@@ -707,9 +821,14 @@ class Simulation:
         # what is stored is read off the temperatures, so that the imbalance shows what the solvers left over
         H, _ = self.storage.enthalpy(step.temperatures[2], s.gone)
         latent = float(kernels.dot(self.storage.latent, lost)) if self.boiling.enabled else 0.0
-        book["latent"] = latent
+        book["latent"] = latent + s.boiled_off
+        book["saline"] -= float(self.held_more.sum())
         blood = 0.0 if self.blood is None else self.blood.heat
-        book["stored"] = float(H.sum()) + blood - self.initial_heat - latent
+        # what the fluid brings and holds counts from the temperature at the start, not from 37 degC
+        fluid = WATER_HEAT * (self.start_temperature - BODY) * float(np.sum(self.storage.fluid) - self.initial_fluid)
+        book["stored"] = float(H.sum()) + blood - self.initial_heat - latent - fluid
+        book["saline"] += fluid - self.fluid_shift
+        self.fluid_shift = fluid
 
     def vessel_rows(self) -> list[dict[str, Any]]:
         """What ``summary.json`` tells of each vessel; of those held at their temperature no flow is known."""
@@ -744,8 +863,10 @@ class Simulation:
             "counts": np.array([s.steps, s.rejected, s.newton, self.potential.system.iterations,
                                 self.heat_system.iterations]),
             "energy": np.array([s.energy[account] for account in ACCOUNTS]),
-            "vessel_heat": np.array(s.vessel_heat),
+            "vessel_heat": np.array(s.vessel_heat), "boiled_off": s.boiled_off,
         }  # fmt: skip
+        if s.pores is not None:
+            out |= {f"pores_{name}": value for name, value in vars(s.pores).items()}
         out |= {f"damage_{name}": values for name, values in s.damage.state().items()}
         for k, (time, T, H) in enumerate(s.past):
             out |= {f"past_{k}_time": time, f"past_{k}_temperature": T, f"past_{k}_enthalpy": H}
@@ -789,13 +910,18 @@ class Simulation:
             past=past, energy=dict(zip(ACCOUNTS, (float(e) for e in saved["energy"]), strict=True)), steps=steps,
             rejected=rejected, newton=newton,
             vessel_heat=[float(e) for e in np.atleast_1d(saved["vessel_heat"])],
+            boiled_off=float(saved["boiled_off"]),
+            pores=Pores.from_state({k.removeprefix("pores_"): v for k, v in saved.items() if k.startswith("pores_")}),
         )  # fmt: skip
+        self.pores = self.state.pores
         if self.state.memory.stage != self.stage:
             self._prepare_potential(self.state.memory.stage)
         self.inflow = self.case.circulation.inflow_at(self.state.time)
         if self.blood is not None:
             self.blood.restore(saved, self.inflow)
-            self._prepare_storage()
+        self._prepare_storage()
+        fluid = WATER_HEAT * (self.start_temperature - BODY)
+        self.fluid_shift = fluid * float(np.sum(self.storage.fluid) - self.initial_fluid)
         self._prepare_heat()
         self.potential.system.iterations, self.heat_system.iterations = iterations
         self.potential.restore(saved)
@@ -834,6 +960,10 @@ class Simulation:
             self.space.points, self.space.cells, s.damage.measure(criterion), 0.0, self.space.axisymmetric,
             self.zone_cells,
         )  # fmt: skip
+        salt: dict[str, Any] = {}
+        if self.saline is not None and s.pores is not None:
+            salt = {"concentration": self.saline.concentration(s.pores), "pore_pressure": s.pores.pressure,
+                    "injected": s.pores.injected}  # fmt: skip
         return Frame(
             time=s.time,
             step=h,
@@ -856,6 +986,7 @@ class Simulation:
             rolled_off=s.memory.roll_offs > 0,
             phase=self.program.phases[s.memory.phase].name,
             limited_by=moment.reading.limited_by,
+            **salt,
         )
 
 
@@ -891,10 +1022,13 @@ def summary_of(simulation: Simulation, history: Any, last: Frame, *, mesh_second
         mesh=mesh, mesh_seconds=mesh_seconds, history=history, last=last,
         run={"wall_s": wall_seconds, "threads": case.solver.threads, "peak_memory_mb": peak_memory_mb()},
         tip=case.electrodes[0].tip_point, direction=case.electrodes[0].axis,
-        vaporised_water=float(simulation.storage.water_mass @ s.most_lost), tumour_distance=tumour,
+        vaporised_water=float(simulation.storage.water_mass @ s.most_lost) + s.boiled_off / case.boiling.latent_heat,
+        tumour_distance=tumour,
         vessels=simulation.vessel_rows(),
     )  # fmt: skip
     summary["run"]["rejected_steps"] = s.rejected
+    if simulation.saline is not None and s.pores is not None:
+        summary["saline"] = simulation.saline.rows(s.pores)
     summary["electrical"] |= {
         "roll_off_time_s": s.memory.roll_off_time,
         "roll_offs": s.memory.roll_offs,

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from rfasim.checkpoint import write_atomically
 
 _ENERGY = (
-    "electrical", "stored", "latent", "perfusion", "vessels", "coolant", "boundary", "metabolic", "imbalance",
+    "electrical", "stored", "latent", "perfusion", "vessels", "coolant", "boundary", "saline", "metabolic", "imbalance",
 )  # fmt: skip
 _UNITS = {
     "time_s": "s", "step_s": "s", "power_w": "W", "voltage_v": "V", "current_a": "A", "impedance_ohm": "ohm",

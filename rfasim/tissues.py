@@ -14,11 +14,14 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from rfasim.errors import InputError
 from rfasim.quantities import (
+    Compliance,
     Conductivity,
     Density,
+    Drainage,
     Fraction,
     HeatSource,
     PerKelvin,
+    Permeability,
     PositiveNumber,
     Rate,
     SpecificHeat,
@@ -323,6 +326,11 @@ class Tissue(_Record):
     ``water_fraction`` is the water's share of the tissue's mass. ``arterial_fraction`` is the hepatic artery's share of
     the perfusion, the portal vein's is the rest: liver 0.25 (portal 75 to 80 %, Eipel 2010; arterial 20.6 %, Carlisle
     1992).
+
+    The last six say how saline gets on: ``porosity``, the pores' share that a fluid can fill (0: none);
+    ``pore_exponent`` of Archie's law; ``permeability``; ``swelling``, fluid taken up per volume and pressure, up to
+    ``swelling_limit``; ``drainage``, fluid that vessels take per volume and pressure where there is perfusion.
+    docs/physics/saline.md has their sources.
     """
 
     source: str = ""
@@ -342,6 +350,12 @@ class Tissue(_Record):
     perfusion_law: PerfusionLaw = Constant()
     arterial_fraction: Fraction = 0.25
     metabolic_heat: HeatSource = 0.0
+    porosity: Fraction = 0.16
+    pore_exponent: PositiveNumber = 2.1
+    permeability: Permeability = 2e-14
+    swelling: Compliance = 1e-4
+    swelling_limit: Fraction = 0.35
+    drainage: Drainage = 1.9e-8
 
     def admittivity(self, frequency: float) -> complex:
         """``sigma + i w eps_0 eps_r`` [S/m] at 37 degC and ``frequency`` [Hz]."""
@@ -469,6 +483,12 @@ class TissueOverride(_Record):
     perfusion_law: PerfusionLaw | None = None
     arterial_fraction: Fraction | None = None
     metabolic_heat: HeatSource | None = None
+    porosity: Fraction | None = None
+    pore_exponent: PositiveNumber | None = None
+    permeability: Permeability | None = None
+    swelling: Compliance | None = None
+    swelling_limit: Fraction | None = None
+    drainage: Drainage | None = None
 
 
 def resolve_tissues(overrides: dict[str, TissueOverride]) -> dict[str, Tissue]:

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from rfasim.errors import InputError, RunError
-from rfasim.verification import bodies, books, columns, devices, manufactured, vessels
+from rfasim.verification import bodies, books, columns, devices, manufactured, saline, vessels
 from rfasim.verification.claims import Check, Claim
 
 CHECKS: tuple[Check, ...] = (
@@ -30,6 +30,11 @@ CHECKS: tuple[Check, ...] = (
     vessels.networks,
     vessels.border,
     vessels.at_rest,
+    saline.darcy,
+    saline.front,
+    saline.carried,
+    saline.warmed,
+    saline.books,
     books.doses,
     manufactured.in_space,
     manufactured.in_time,

@@ -210,6 +210,19 @@ def add_cells(
 
 
 @kernel
+def add_squared_steps(
+    cells: Any, weights: Any, slots: Any, lower: Any, upper: Any, u: Any, out: Any
+) -> None:
+    """Add ``weight (u_i - u_j)^2`` of each term to its cell: ``|grad u|^2`` times its volume."""
+    for k in range(np.uint64(cells.shape[0])):
+        total = 0.0
+        for e in range(np.uint64(weights.shape[1])):
+            step = u[lower[slots[k, e]]] - u[upper[slots[k, e]]]
+            total += weights[k, e] * step * step
+        out[cells[k]] += total
+
+
+@kernel
 def transpose_edges(upper: Any, lower_indptr: Any, lower_edges: Any) -> None:
     """The edges to each node's lower neighbours, in rising order, as compressed rows."""
     n = lower_indptr.shape[0] - 1

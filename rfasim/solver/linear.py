@@ -144,7 +144,8 @@ class System:
 
     def __init__(self, space: Space, held: Array, idle: Array | None = None) -> None:
         self.space = space
-        is_free = ~held if idle is None else ~(held | idle)
+        self.held = held if idle is None else held | idle
+        is_free = ~self.held
         self.free = np.flatnonzero(is_free)
         self.n = len(self.free)
         number = np.full(space.n_nodes, -1, np.int64)

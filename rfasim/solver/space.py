@@ -144,6 +144,23 @@ class Space:
         kernels.edge_dissipation(conductance, self.indptr, self.upper, u, heat)
         return heat
 
+    def squared_gradient(self, u: Array) -> Array:
+        """``|grad u|^2`` of the real P1 function ``u`` in each cell."""
+        out = np.zeros(self.n_cells)
+        for t in self.terms:
+            kernels.add_squared_steps(t.cells, t.weights, t.slots, self.lower, self.upper, u, out)
+        return np.asarray(np.maximum(out, 0.0) / self.volumes)
+
+    def on_edges(self, i: Array, j: Array, values: Array) -> Array:
+        """``values`` of the edges between nodes ``i`` and ``j``, summed into an array of all edges."""
+        low, high = np.minimum(i, j).astype(np.int64), np.maximum(i, j).astype(np.int64)
+        keys = self.lower.astype(np.int64) * self.n_nodes + self.upper
+        wanted = low * self.n_nodes + high
+        slots = np.searchsorted(keys, wanted)
+        if (slots >= len(keys)).any() or (keys[slots] != wanted).any():
+            raise ValueError("some pairs of nodes are no edges of the mesh")
+        return np.bincount(slots, values, self.n_edges)
+
     def csr_pattern(self) -> tuple[scipy.sparse.csr_matrix, Array, Array]:
         """A full CSR matrix (of zeros), and starts and numbers of the edges to each node's lower neighbours,
         which :func:`kernels.expand_to_csr` needs to fill its ``data``."""

@@ -14,9 +14,11 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from rfasim.solver import kernels
+from rfasim.solver.asymmetric import AsymmetricSystem
 from rfasim.solver.linear import NotConverged, System
 from rfasim.solver.space import Array, Space
 from rfasim.solver.streams import Streams
+from rfasim.solver.transport import add_carried, add_upwind, drift_matrix, fitted
 
 GAMMA = 2.0 - np.sqrt(2.0)
 DIAGONAL = GAMMA / 2.0
@@ -33,6 +35,7 @@ LOOSE = 1e-3
 
 
 NO_PAIRS = np.zeros(0)
+Kinks = tuple[float | Array, ...]  # of all nodes alike, or of each
 
 
 @dataclass(frozen=True)
@@ -61,6 +64,20 @@ class Flow:
 
 
 @dataclass(frozen=True)
+class Drift:
+    """What a fluid carries that seeps along the edges during a step: ``edges`` [W/K], its flow times its heat capacity;
+    ``source`` [W/K] and ``heat`` [W] of what comes in at the nodes (source times its temperature); ``latent`` [K], heat
+    of vaporisation over heat capacity: where the stepper's carrier says that water is gone, what flows in takes that
+    too.
+    """
+
+    edges: Array
+    source: Array
+    heat: Array
+    latent: float
+
+
+@dataclass(frozen=True)
 class Step:
     """Result of one step: temperatures and rates of the three stages, end enthalpy, error estimate [K] per node; and
     the temperatures of the streams' stations in the three stages."""
@@ -78,7 +95,10 @@ class Stepper:
 
     ``carrier``: a quantity ``x(T)`` that rises from 0 to 1 between the kinks, and the edge conductances [W] with which
     it spreads and carries heat (latent heat with water). What its flow from a node between the kinks does to a node
-    outside is left to the next Newton round: the matrix stays symmetric.
+    outside is left to the next Newton round: the matrix stays symmetric (unless something seeps).
+
+    ``seeps``: what flows through them, a :class:`Drift` a step, by exponential fitting (see
+    :mod:`rfasim.solver.transport`); the matrix is then not symmetric, and the carrier's part in it complete.
 
     ``streams``: what flows past the nodes. Their stations are unknowns of the same stages. In each Newton round they
     are followed exactly from the nodes' temperatures; what a node's change does to the stations downstream is left to
@@ -88,10 +108,13 @@ class Stepper:
     ``tolerance`` [K]: to what the stages are solved.
     """
 
-    def __init__(self, space: Space, system: System, kinks: tuple[float, ...], tolerance: float,
+    def __init__(self, space: Space, system: System, kinks: Kinks, tolerance: float,
                  linear_tolerance: float, carrier: tuple[Callable[[Array], Array], Array] | None = None,
-                 streams: Streams | None = None) -> None:
+                 streams: Streams | None = None, *, seeps: bool = False) -> None:
         self.carrier, self.streams = carrier, streams
+        self.skew = AsymmetricSystem(space, system.held) if seeps else None
+        self.drift: Drift | None = None
+        self._fitted = NO_PAIRS
         self.space, self.system, self.kinks = space, system, kinks
         self.tolerance, self.linear_tolerance = tolerance, linear_tolerance
 
@@ -104,10 +127,45 @@ class Stepper:
             x = self.carrier[0](T)
             if x.any():
                 out -= self.space.multiply(self.carrier[1], x)
+        if self.drift is not None:
+            out += self.carried(T)
         return np.asarray(out)
 
+    def carried(self, T: Array) -> Array:
+        """Power [W] that the fluid of this step brings to each node at temperature ``T``, vapour's heat included."""
+        drift, space = self.drift, self.space
+        assert drift is not None
+        out = drift.heat - drift.source * T
+        add_carried(drift.edges, self._fitted, space.lower, space.upper, T, out)
+        return np.asarray(out + self.vapour(T))
+
+    def vapour(self, T: Array) -> Array:
+        """The part of it that is heat of vaporisation (negative: what flows into dry tissue boils off)."""
+        drift, space = self.drift, self.space
+        assert drift is not None
+        out = np.zeros_like(T)
+        if self.carrier is not None and drift.latent > 0:
+            x = self.carrier[0](T)
+            if x.any():
+                out -= drift.source * x
+                add_upwind(drift.edges, space.lower, space.upper, x, out)
+        return np.asarray(drift.latent * out)
+
+    def _fit(self, conductance: Array) -> None:
+        """Weigh the drift's edges against what they conduct."""
+        if self.drift is not None:
+            self._fitted = np.empty_like(conductance)
+            fitted(conductance, self.drift.edges, self._fitted)
+
+    def _rise(self) -> float:
+        """Slope [1/K] of the carrier between the kinks; as far from each other at one node as at another."""
+        return 1.0 / float(np.min(np.asarray(self.kinks[-1]) - np.asarray(self.kinks[0])))
+
     def _matrix(self, dh: float, flow: Flow, T: Array, slope: Array) -> None:
-        """Factor the symmetric part of the Newton matrix at ``T``."""
+        """Factor the Newton matrix at ``T``, or what is symmetric of it."""
+        if self.drift is not None:
+            self._skew_matrix(dh, flow, T, slope)
+            return
         edges, diagonal = dh * flow.conductance, slope + dh * flow.reaction
         if self.streams is not None:
             diagonal += dh * self.streams.node_conductance(flow.exchange)
@@ -115,16 +173,37 @@ class Stepper:
             x = self.carrier[0](T)
             moving = (x > 0.0) & (x < 1.0)
             if moving.any():
-                # x rises from 0 to 1 between the kinks
-                scale = dh / (self.kinks[-1] - self.kinks[0])
+                scale = dh * self._rise()
                 kernels.add_moving(moving, scale * self.carrier[1], self.space.lower, self.space.upper, edges, diagonal)
         self.system.set_matrix(edges, diagonal)
+
+    def _skew_matrix(self, dh: float, flow: Flow, T: Array, slope: Array) -> None:
+        """Factor the whole Newton matrix of nodes through which a fluid seeps."""
+        drift, skew = self.drift, self.skew
+        assert drift is not None
+        assert skew is not None
+        diagonal = slope + dh * flow.reaction
+        if self.streams is not None:
+            diagonal += dh * self.streams.node_conductance(flow.exchange)
+        rise, spread, latent = np.zeros_like(T), np.zeros(0), 0.0
+        if self.carrier is not None:
+            x = self.carrier[0](T)
+            rise = np.where((x > 0.0) & (x < 1.0), self._rise(), 0.0)
+            spread, latent = self.carrier[1], drift.latent
+        diagonal += dh * drift.source * (1.0 + latent * rise)
+        down, up = np.empty_like(drift.edges), np.empty_like(drift.edges)
+        drift_matrix(
+            flow.conductance + self._fitted, drift.edges, spread, rise, latent, dh, self.space.lower, self.space.upper,
+            down, up, diagonal,
+        )  # fmt: skip
+        skew.set_matrix(down, up, diagonal)
 
     def step(self, storage: Callable[[Array], tuple[Array, Array]], T: Array, H: Array, h: float, start: Flow,
              end: Flow, guess: Array, theta: Array = NO_PAIRS) -> Step:
         """One step of ``h`` [s] from ``T``, ``H`` (and stations at ``theta``); ``guess`` is the expected end
         temperature. Raises NotConverged."""
         free, streams = self.system.free, self.streams
+        self._fit(end.conductance)
         f0 = self.rate(start, T, theta)
         middle = start.towards(end, GAMMA)
         first = (1 - GAMMA) * T + GAMMA * guess
@@ -158,7 +237,8 @@ class Stepper:
         free, streams = self.system.free, self.streams
         T = guess.copy()
         factored: Array | None = None
-        linear = self.carrier is None or not self.carrier[0](T).any()
+        solver = self.system if self.drift is None or self.skew is None else self.skew
+        linear = self.drift is not None or self.carrier is None or not self.carrier[0](T).any()
         # what lags behind in the streams is lost or gained heat all along a vessel: it must not show in the books
         allowed = np.inf if streams is None else BOOKS * dh * (np.abs(flow.source).sum() + 1e-12)
         for iteration in range(MAX_NEWTON):
@@ -170,28 +250,28 @@ class Stepper:
             if factored is None or np.any(np.abs(slope - factored)[free] > 0.01 * factored[free]):
                 self._matrix(dh, flow, T, slope)
                 factored = slope
-                diagonal = self.system.diagonal
+                diagonal = solver.diagonal
             size = np.abs(residual[free]) / diagonal
             if not np.all(np.isfinite(size)):
                 raise NotConverged("the temperature is not finite")
             if iteration > 0 and size.max() <= self.tolerance and abs(residual[free].sum()) <= allowed:
                 return T, rate, theta, iteration, diagonal
             delta = np.zeros_like(T)
-            self.system.solve(residual, delta, self.linear_tolerance if linear else LOOSE)
+            solver.solve(residual, delta, self.linear_tolerance if linear else LOOSE)
             T = advance_over_kinks(T, delta, self.kinks)
         raise NotConverged(f"the enthalpy iteration left {size.max():.2g} K after {MAX_NEWTON} rounds")
 
 
-def advance_over_kinks(T: Array, delta: Array, kinks: tuple[float, ...]) -> Array:
+def advance_over_kinks(T: Array, delta: Array, kinks: Kinks) -> Array:
     """``T + delta``, but no node jumps over more than one kink of its enthalpy at a time."""
     new = T + delta
     for kink in kinks:
-        new[(kink > T) & (new > kink)] = kink + 1e-9
-        new[(kink < T) & (new < kink)] = kink - 1e-9
+        new = np.where((kink > T) & (new > kink), kink + 1e-9, new)
+        new = np.where((kink < T) & (new < kink), kink - 1e-9, new)
     return new
 
 
-def temperature_of(storage: Callable[[Array], tuple[Array, Array]], H: Array, guess: Array, kinks: tuple[float, ...],
+def temperature_of(storage: Callable[[Array], tuple[Array, Array]], H: Array, guess: Array, kinks: Kinks,
                    tolerance: float = 1e-6) -> Array:
     """Temperatures whose enthalpy is ``H``: Newton node by node, kink by kink."""
     T = guess.copy()

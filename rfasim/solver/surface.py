@@ -44,6 +44,24 @@ def far_field_factor(points: Array, facets: Array, centre: Array) -> Array:
     return np.asarray(shares * factor[:, None])
 
 
+def sheet_edges(points: Array, facets: Array) -> tuple[Array, Array, Array]:
+    """Edges (i, j) of the ``facets`` and what a film of unit conductance on them conducts along each: in 3-D half the
+    cotangent of the opposite angle, in the (r, z) plane ``2 pi r / length``."""
+    if points.shape[1] == 2:
+        p = points[facets]
+        length = np.linalg.norm(p[:, 1] - p[:, 0], axis=1)
+        return facets[:, 0], facets[:, 1], np.pi * p[:, :, 0].sum(axis=1) / length
+    first, second, weights = [], [], []
+    for k in range(3):
+        a, b, c = facets[:, k], facets[:, (k + 1) % 3], facets[:, (k + 2) % 3]
+        u, v = points[a] - points[c], points[b] - points[c]
+        double = np.linalg.norm(np.cross(u, v), axis=1)
+        first.append(a)
+        second.append(b)
+        weights.append(0.5 * np.einsum("ij,ij->i", u, v) / np.maximum(double, 1e-300))
+    return np.concatenate(first), np.concatenate(second), np.concatenate(weights)
+
+
 def nodes_of(facets: Array) -> Array:
     """The nodes of ``facets``, sorted."""
     return np.unique(facets)
