@@ -180,7 +180,7 @@ MEDIANS = (
 
 def child(job: dict[str, Any]) -> dict[str, Any]:
     """One row, in a process of its own: warm up, repeat, take medians, profile apart."""
-    from rfasim.simulation import peak_memory_mb
+    from rfasim.summary import peak_memory_mb
 
     path, overrides = Path(job["case"]), job["overrides"]
     start = time.process_time()

@@ -439,7 +439,8 @@ def _simulate(case: Case, base: Path, out: Path, checkpoint: Any, *, quiet: bool
     from rfasim.domain import build_domain
     from rfasim.progress import Progress
     from rfasim.result import ResultWriter
-    from rfasim.simulation import Simulation, summary_of
+    from rfasim.simulation import Simulation
+    from rfasim.summary import summary_of
 
     started = time.perf_counter()
     if not quiet:
@@ -477,7 +478,9 @@ def _simulate(case: Case, base: Path, out: Path, checkpoint: Any, *, quiet: bool
 
         def summarise(at: Frame) -> dict[str, Any]:
             seconds = time.perf_counter() - started
-            return summary_of(simulation, writer.history, at, mesh_seconds=mesh_seconds, wall_seconds=seconds)
+            return summary_of(
+                simulation, writer.history, writer.probes, at, mesh_seconds=mesh_seconds, wall_seconds=seconds
+            )
 
         try:
             for frame in simulation.frames():

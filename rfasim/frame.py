@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -41,3 +42,19 @@ class Frame:
     concentration: Array | None = None  # g/l NaCl in the pores, where there is saline
     pore_pressure: Array | None = None  # Pa
     injected: float = 0.0  # m^3 of saline so far
+
+    def readings(self) -> dict[str, Any]:
+        """The row of ``history.parquet``; the devices' own sensors are readings as the impedance is."""
+        return {
+            "time_s": self.time, "step_s": self.step, "power_w": self.power, "voltage_v": self.voltage,
+            "current_a": self.current, "impedance_ohm": abs(self.impedance),
+            "phase_deg": math.degrees(math.atan2(self.impedance.imag, self.impedance.real)),
+            "max_temperature_c": self.max_temperature, "zone_volume_ml": self.zone_volume * 1e6,
+            "rolled_off": self.rolled_off, "limited_by": self.limited_by, "generator_phase": self.phase,
+            **{f"{name}_j": joules for name, joules in self.energy.items()},
+            **{f"{name}_c": value for name, value in self.probes.items() if name.startswith("electrodes[")},
+        }  # fmt: skip
+
+    def temperatures(self) -> dict[str, float]:
+        """The row of ``probes.parquet``."""
+        return {"time_s": self.time, **{f"{name}_c": value for name, value in self.probes.items()}}

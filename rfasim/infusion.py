@@ -32,7 +32,7 @@ from rfasim.quantities import (
 # Liquid when it comes in.
 FluidTemperature = Annotated[float, Quantity("degC", 0.0, 95.0)]
 # A syringe pump at its fastest is far below this.
-Flow = Annotated[float, Quantity("m^3/s", 0.0, 1e-4, low_open=True)]
+Flow = Annotated[float, Quantity("m^3/s", 0.0, 1e-4)]
 ISOTONIC = 9.0
 """g/l: 0.9 % NaCl conducts, and holds water, as the fluid between cells does"""
 
@@ -45,7 +45,7 @@ class Infusion(Record):
     outlets: tuple[str, ...] = ()
     """names of the outlets that are open; all when empty (`rfasim devices NAME` lists them)"""
     rate: Flow
-    """volume flow of all open outlets together"""
+    """volume flow of all open outlets together; 0: none, to compare with"""
     concentration: Concentration = ISOTONIC
     """NaCl in the fluid; % are g per 100 ml"""
     temperature: FluidTemperature = 21.0
@@ -123,7 +123,7 @@ class Saline(Record):
     @property
     def active(self) -> bool:
         """Whether there is any."""
-        return bool(self.infusions or self.boluses)
+        return bool(self.boluses) or any(infusion.rate > 0 for infusion in self.infusions)
 
     @property
     def begins(self) -> float:

@@ -37,6 +37,8 @@ _kernels: Any = mesh_kernels
 RESIDUAL_ALLOWED = 0.01
 # Margin (m) from which an ablation is A0.
 A0_MARGIN = 5e-3
+# Temperatures [degC] of which ``probes`` tells when they were reached first.
+REACHED = (50, 54, 60)
 
 
 def tissue_cells(mesh: Mesh) -> Mask:
@@ -374,7 +376,12 @@ def _minimal_margin(mesh: Mesh, f: Array, distance: Array, cells: Mask) -> float
     if len(simplices) == 0 or not zone.any():
         return None
     found = _boundary(mesh, f, zone)
-    boundary = found.around(found.points.mean(axis=0)) if len(found.points) else found.front
+    boundary = found.front
+    if len(found.points):
+        origin = found.points.mean(axis=0)
+        if mesh.axisymmetric:  # what a ring encloses is seen from the axis
+            origin[0] = 0.0
+        boundary = found.around(origin)
     if len(boundary) == 0:
         return None
     points = np.concatenate([vertices, vertices[simplices].mean(axis=1)])
@@ -428,7 +435,42 @@ def electrical_measures(
         "delivered_energy_j": delivered,
         "peak_power_w": float(np.max(history["power_w"])),
         "mean_power_w": delivered / simulated if simulated > 0.0 else 0.0,
+        "mean_current_a": _mean_over_time(history, "current_a"),
+        "lowest_impedance_ohm": float(np.min(history["impedance_ohm"])),
+        "highest_impedance_ohm": float(np.max(history["impedance_ohm"])),
     }
+
+
+def _mean_over_time(history: Mapping[str, Sequence[Any]], name: str) -> float:
+    """Mean of a reading over time, straight from step to step."""
+    time, values = np.asarray(history["time_s"], float), np.asarray(history[name], float)
+    if len(time) < 2:
+        return float(values[-1])
+    return float(np.trapezoid(values, time) / (time[-1] - time[0]))
+
+
+def probe_measures(probes: Mapping[str, Sequence[Any]]) -> list[dict[str, Any]]:
+    """The ``probes`` part from the columns of ``probes.parquet``: the highest temperature at each, and when it was
+    warm for the first time (straight from step to step; None where it never was)."""
+    time = np.asarray(probes["time_s"], float) if probes else np.zeros(0)
+    rows = []
+    for column, values in probes.items():
+        if column == "time_s":
+            continue
+        T = np.asarray(values, float)
+        row: dict[str, Any] = {
+            "name": column.removesuffix("_c"), "max_temperature_c": float(T.max()), "final_temperature_c": float(T[-1]),
+        }  # fmt: skip
+        for level in REACHED:
+            above = np.flatnonzero(level <= T)
+            first = int(above[0]) if len(above) else -1
+            when = None if first < 0 else float(time[first])
+            if first > 0:
+                share = (level - T[first - 1]) / (T[first] - T[first - 1])
+                when = float(time[first - 1] + share * (time[first] - time[first - 1]))
+            row[f"time_to_{level}c_s"] = when
+        rows.append(row)
+    return rows
 
 
 def energy_measures(energy: Mapping[str, float]) -> dict[str, float]:
@@ -456,11 +498,12 @@ def summarise(
     vaporised_water: float = 0.0,
     tumour_distance: Array | None = None,
     vessels: Sequence[Mapping[str, Any]] = (),
+    probes: Mapping[str, Sequence[Any]] | None = None,
     initial_impedance: complex | None = None,
 ) -> dict[str, Any]:
     """The numbers of ``summary.json``: unit in the key, plain floats, None where there is nothing to say.
 
-    ``history`` holds the columns of ``history.parquet``, one entry a step; ``last`` is the last frame;
+    ``history`` and ``probes`` hold the columns of their tables, one entry a step; ``last`` is the last frame;
     ``run`` has wall_s, threads and peak_memory_mb; ``tip`` (m) and ``direction`` (of insertion) are the
     first electrode's; ``vaporised_water`` in kg; ``tumour_distance`` the nodal signed distance to the
     tumour (m, negative inside); ``vessels`` the rows of the vessel part. The first impedance is
@@ -504,5 +547,6 @@ def summarise(
         },
         "tumour": None if tumour_distance is None else tumour_measures(mesh, f, tumour_distance),
         "vessels": [dict(vessel) for vessel in vessels],
+        "probes": probe_measures(probes or {}),
         "energy": energy_measures(last.energy),
     }

@@ -51,7 +51,8 @@ CRITERION_TEXT = {
 
 
 def make_pictures(result: Result, say: Callable[[str], None] = lambda _: None) -> list[Path]:
-    """Draw ``section.png``, ``zone3d.png`` and ``history.png`` into the result's folder; their paths.
+    """Draw ``section.png``, ``zone3d.png`` and ``history.png`` into the result's folder, and ``saline.png`` where there
+    is some; their paths.
 
     ``say`` receives plain sentences for the user, such as why the 3-D picture was drawn in a simpler way.
     Raises RunError when a picture cannot be written.
@@ -62,6 +63,9 @@ def make_pictures(result: Result, say: Callable[[str], None] = lambda _: None) -
     write_bytes(drawn[0], draw_section(result))
     write_bytes(drawn[1], draw_zone3d(result, say))
     write_bytes(drawn[2], draw_history(result))
+    if "concentration_g_l" in result.field_names:
+        drawn.append(result.folder / "saline.png")
+        write_bytes(drawn[3], draw_saline(result))
     return drawn
 
 
@@ -115,7 +119,12 @@ def view_box(section: Section, temperature: Floats, zone: Floats | None) -> Box:
     seen = warm >= min(50.0, 0.5 * (37.0 + float(warm.max())))
     if zone is not None:
         seen |= zone[tissue] >= 0.0
-    shown = np.concatenate([points[seen], [[-8.0, -4.0], [8.0, 12.0]]])
+    return _box_around(section, points[seen])
+
+
+def _box_around(section: Section, seen: Floats) -> Box:
+    """Points ``seen`` (n, 2), and the device's tip, with a margin."""
+    shown = np.concatenate([seen, [[-8.0, -4.0], [8.0, 12.0]]])
     low, high = shown.min(axis=0) - 4.0, shown.max(axis=0) + 4.0
     middle, size = (low + high) / 2, high - low
     size = np.maximum(size, 0.9 * size.max())  # neither a ribbon nor a strip
@@ -139,13 +148,54 @@ def draw_section(result: Result) -> bytes:
         words = f"{zone_volume_text(result)}: {criterion_text(str(result.meta.get('criterion')))}"
         filled, handles = _draw_view(axes, view, box, temperature_levels(low, high), f"zone at the end, {words}")
         _add_bar(drawing, filled, axes)
-        several = len(view.section.device) > 1
-        across = "across the device, in the plane along it that cuts most of its contacts (mm)"
-        axes.set(xlabel=across if several else "across the needle (mm)", ylabel="along the device, from its tip (mm)")
-        title = str(result.meta.get("title") or result.summary.get("case") or "Run").replace("_", " ")
-        axes.set_title(f"{title} \N{EN DASH} temperature after {clock(view.time)}", pad=10)
+        _say_where(axes, view.section)
+        axes.set_title(f"{_title(result)} \N{EN DASH} temperature after {clock(view.time)}", pad=10)
         drawing.legend(handles=handles, loc="outside lower left", ncols=3, frameon=False, fontsize=10)
         return png(drawing)
+
+
+def draw_saline(result: Result) -> bytes:
+    """NaCl in the fluid of the pores at the run's end on the plane through the needle, the zone and the device; PNG
+    bytes."""
+    import matplotlib
+    from matplotlib.ticker import MaxNLocator
+
+    view = _view(result, section_of(result))
+    section = view.section
+    strength = section.sample(result.field("concentration_g_l"))
+    tissue = np.unique(section.triangles[~section.metal])
+    off = np.abs(strength - strength[np.argmax(np.linalg.norm(section.points, axis=1))])[tissue]
+    seen = off > 0.1 * max(float(off.max()), 1e-9)
+    if view.zone is not None:
+        seen |= view.zone[tissue] >= 0.0
+    box = _box_around(section, section.points[tissue][seen])
+    left, right, bottom, top = box
+    inside = strength[np.unique(section.triangles[~section.metal & _near(section, box)])]
+    levels = np.linspace(float(inside.min()), max(float(inside.max()), float(inside.min()) + 1.0), 100)
+    with matplotlib.rc_context(STYLE):
+        width = float(np.clip(6.2 * (right - left) / (top - bottom), 4.2, 9.0))
+        drawing = figure(width + 1.5, 7.4)
+        axes = drawing.add_subplot()
+        filled, handles = _draw_view(axes, view, box, levels, "zone at the end", strength)
+        bar = drawing.colorbar(filled, ax=axes, shrink=0.8, pad=0.02, aspect=28)
+        ticks = MaxNLocator(6).tick_values(levels[0], levels[-1])
+        bar.set_ticks([tick for tick in ticks if levels[0] <= tick <= levels[-1]])
+        bar.set_label("NaCl in the fluid of the pores (g/l)")
+        bar.outline.set_visible(False)
+        _say_where(axes, section)
+        axes.set_title(f"{_title(result)} \N{EN DASH} saline after {clock(float(result.times[-1]))}", pad=10)
+        drawing.legend(handles=handles, loc="outside lower left", ncols=3, frameon=False, fontsize=10)
+        return png(drawing)
+
+
+def _title(result: Result) -> str:
+    return str(result.meta.get("title") or result.summary.get("case") or "Run").replace("_", " ")
+
+
+def _say_where(axes: Any, section: Section) -> None:
+    across = "across the device, in the plane along it that cuts most of its contacts (mm)"
+    several = len(section.device) > 1
+    axes.set(xlabel=across if several else "across the needle (mm)", ylabel="along the device, from its tip (mm)")
 
 
 def draw_comparison(panels: Sequence[tuple[str, Result]], what: str = "") -> bytes:
@@ -197,7 +247,7 @@ def comparison_figure(panels: Sequence[tuple[str, Result]], what: str = "") -> A
     of = f"tip with {_short(panels[0][0])}" if moved else "tip"
     for axes in grid[: len(panels) : columns]:
         axes.set_ylabel(f"along the device, from its {of} (mm)")
-    name = str(results[0].meta.get("title") or results[0].summary.get("case") or "Run").replace("_", " ")
+    name = _title(results[0])
     after = f" after {clock(views[0].time)}" if one_time else ", the last with the generator on"
     drawing.suptitle(
         f"{name} \N{EN DASH} temperature{after}" + (f", by {what}" if what else ""),
@@ -268,8 +318,10 @@ def _add_bar(drawing: Any, filled: Any, axes: Any) -> None:
     bar.outline.set_visible(False)
 
 
-def _draw_view(axes: Any, view: _View, box: Box, levels: Floats, zone_label: str) -> tuple[Any, list[Any]]:
-    """Temperature, zone, tumour, vessels, isotherms and device in ``axes``; the filled contours, and the legend."""
+def _draw_view(axes: Any, view: _View, box: Box, levels: Floats, zone_label: str, strength: Floats | None = None
+               ) -> tuple[Any, list[Any]]:  # fmt: skip
+    """Temperature with its isotherms, or saline's ``strength``, and zone, tumour, vessels, device in ``axes``; the
+    filled contours, and the legend."""
     from matplotlib import tri
 
     section, temperature = view.section, view.temperature
@@ -277,11 +329,15 @@ def _draw_view(axes: Any, view: _View, box: Box, levels: Floats, zone_label: str
     near = _near(section, box)
     x, y = section.points.T
     mesh = tri.Triangulation(x, y, section.triangles, mask=section.metal | ~near)
-    filled = axes.tricontourf(mesh, temperature, levels=levels, cmap="inferno")
+    if strength is None:
+        filled = axes.tricontourf(mesh, temperature, levels=levels, cmap="inferno")
+    else:
+        filled = axes.tricontourf(mesh, strength, levels=levels, cmap="cividis", extend="both")
     device = np.concatenate([*section.device, np.zeros((0, 2))])
     handles = _draw_zone(axes, mesh, view.zone, zone_label, device)
     handles += _draw_parts(axes, mesh, section, near, box)
-    _draw_isotherms(axes, mesh, temperature, _span(view, box)[1], box, device)
+    if strength is None:
+        _draw_isotherms(axes, mesh, temperature, _span(view, box)[1], box, device)
     handles += _draw_device(axes, section)
     axes.set(xlim=(left, right), ylim=(bottom, top), aspect="equal", facecolor="#e9ecef")
     axes.tick_params(color=GRID)

@@ -18,7 +18,6 @@ from __future__ import annotations
 import contextlib
 import io
 import json
-import math
 import shutil
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -204,19 +203,7 @@ class ResultWriter:
 
     def add(self, frame: Frame) -> None:
         """Book one accepted step, and keep its fields when it is an output time."""
-        phase = math.degrees(math.atan2(frame.impedance.imag, frame.impedance.real))
-        row = {
-            "time_s": frame.time, "step_s": frame.step, "power_w": frame.power, "voltage_v": frame.voltage,
-            "current_a": frame.current, "impedance_ohm": abs(frame.impedance), "phase_deg": phase,
-            "max_temperature_c": frame.max_temperature, "zone_volume_ml": frame.zone_volume * 1e6,
-            "rolled_off": frame.rolled_off, "limited_by": frame.limited_by,
-            "generator_phase": frame.phase,
-            **{f"{name}_j": joules for name, joules in frame.energy.items()},
-        }  # fmt: skip
-        probes = {f"{name}_c": value for name, value in frame.probes.items()}
-        # thermocouples of a device are readings of the run as its impedance is
-        row |= {name: value for name, value in probes.items() if name.startswith("electrodes[")}
-        for columns, values in ((self.history, row), (self.probes, {"time_s": frame.time, **probes})):
+        for columns, values in ((self.history, frame.readings()), (self.probes, frame.temperatures())):
             if columns and columns.keys() != values.keys():
                 raise ValueError(f"frames must hold the same readings: {list(values)} after {list(columns)}")
             for name, value in values.items():
@@ -281,7 +268,7 @@ class ResultWriter:
         write_bytes(ready / "summary.json", text.encode() + b"\n")
         with disk_errors(self.folder):
             # no summary while files of two runs could stand side by side
-            for stale in ("summary.json", *PICTURES):
+            for stale in ("summary.json", *PICTURES, "saline.png"):
                 (self.folder / stale).unlink(missing_ok=True)
             for name in (*_FILES, "summary.json"):
                 sync(self.folder)

@@ -33,10 +33,13 @@ if TYPE_CHECKING:
 WATER = 993.0  # kg/m^3 at 37 degC
 # The outlet of a device spreads over the nodes within this [m] of it: a hole of 0.6 mm.
 OUTLET_RADIUS = 3e-4
+# Fluid from a place inside a device, or a fine vessel, enters the tissue around it up to this far [m].
+FARTHEST = 3e-3
 # Error of a step in the pressure, of its root mean square; a front moves by at most so many nodes in a step.
 PRESSURE_TOLERANCE, MOST_RENEWED = 0.01, 1.0
 # Where the concentration has changed by more than this share of its range in a step there is a front.
 FRONT = 0.02
+LEAST_RANGE = 1.0  # g/l
 FIRST_STEP, LEAST_STEP = 0.02, 1e-5  # s
 
 
@@ -118,6 +121,8 @@ class SalineModel:
                 inside[nodes] = True
                 held |= inside[space.cells].all(axis=1)
         self.cells = domain.conducts & (domain.vessel_of_cell < 0) & ~held & (pores > 0)
+        if not self.cells.any():
+            raise InputError("saline", "no tissue of this case has pores (porosity above 0) that a fluid could enter")
         wet = np.zeros(space.n_nodes, bool)
         wet[np.unique(space.cells[self.cells])] = True
         self.wet, n = wet, space.n_nodes
@@ -148,24 +153,27 @@ class SalineModel:
         self.transport = Transport(space, wet)
         self.releases = tuple(self._releases(case))
         strengths = [options.tissue_concentration, *(release.concentration for release in self.releases)]
-        self.range = max(max(strengths) - min(strengths), 1e-9)
+        # where all fluids are alike there is no front
+        self.range = max(max(strengths) - min(strengths), LEAST_RANGE)
 
     # ------------------------------------------------------------------------------------------ what is injected
 
     def _releases(self, case: Case) -> list[Release]:
         out = []
-        for bolus in case.saline.boluses:
+        for index, bolus in enumerate(case.saline.boluses):
             if bolus.spread == "pressure":
-                nodes, shares = self._around([np.array(bolus.at)], bolus.radius)
+                nodes, shares = self._around([np.array(bolus.at)], bolus.radius, f"saline.boluses[{index}].at")
                 start = -bolus.before
                 out.append(
                     Release(nodes, shares, start, start + bolus.duration, bolus.volume / bolus.duration,
                             bolus.concentration, None)
                 )  # fmt: skip
-        for infusion in case.saline.infusions:
+        for index, infusion in enumerate(case.saline.infusions):
+            if infusion.rate == 0:
+                continue
             outlets = dict(case.electrodes[infusion.electrode].outlets)
             points = [outlets[name] for name in infusion.outlets or outlets]
-            nodes, shares = self._around(points, OUTLET_RADIUS)
+            nodes, shares = self._around(points, OUTLET_RADIUS, f"saline.infusions[{index}]")
             start, stop = infusion.spans
             out.append(
                 Release(nodes, shares, start, np.inf if stop is None else stop, infusion.rate, infusion.concentration,
@@ -173,13 +181,17 @@ class SalineModel:
             )  # fmt: skip
         return out
 
-    def _around(self, points: list[Array], radius: float) -> tuple[Array, Array]:
+    def _around(self, points: list[Array], radius: float, path: str) -> tuple[Array, Array]:
         """Tissue nodes within ``radius`` of the points (the nearest at least), and the share of the fluid of each."""
         at = self.flat(np.array(points))
         free = np.flatnonzero(self.wet & ~self.open)
         total: Array = np.zeros(self.space.n_nodes)
         for point in at:
             distance = np.linalg.norm(self.space.points[free] - point, axis=1)
+            if distance.min() > max(radius, FARTHEST):
+                raise InputError(
+                    path, f"is {distance.min() * 1e3:.1f} mm from the nearest tissue with pores; move it there"
+                )
             near = free[distance <= max(radius, 1.0001 * distance.min())]
             total[near] += self.volume[near] / self.volume[near].sum() / len(at)
         nodes = np.flatnonzero(total)

@@ -11,16 +11,13 @@ the step's own error; a step whose expectation missed is repeated with what it r
 from __future__ import annotations
 
 import math
-import sys
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-import rfasim
-from rfasim import brine
 from rfasim.blood import Blood
 from rfasim.circuit import check_admittance, joined_terminals, port_voltages
 from rfasim.damage import MODELS, Arrhenius, Damage
@@ -28,23 +25,22 @@ from rfasim.domain import Domain, build_domain
 from rfasim.electric import FarField, Potential
 from rfasim.errors import RunError
 from rfasim.frame import Frame
-from rfasim.generator import GROUND, CommandSearch, Memory, Reading, mean_reading, operate
+from rfasim.generator import GROUND, CommandSearch, Reading, mean_reading, operate
 from rfasim.heat import Boiling, HeatState, HeatTerm, Joule, Metabolism, Perfusion, Storage, SurfaceExchange
-from rfasim.outcome import summarise, tissue_cells, zone_distance
-from rfasim.saline import Pores, SalineModel, Seepage
+from rfasim.outcome import tissue_cells
 from rfasim.sensors import Probes, Thermocouples
-from rfasim.solver import kernels, surface, transport
+from rfasim.solver import kernels, surface
 from rfasim.solver.level_set import volume_above
 from rfasim.solver.linear import NotConverged, System
 from rfasim.solver.space import Array
 from rfasim.solver.stepping import GAMMA, NO_PAIRS, WEIGHTS, Flow, Step, Stepper, next_step, temperature_of
-from rfasim.tissues import BODY, WATER_HEAT, Constant, PerfusionLaw, Stasis
+from rfasim.state import ACCOUNTS, Moment, State
+from rfasim.tissues import Constant, PerfusionLaw, Stasis
 from rfasim.vessels import Bloodstream
+from rfasim.wetting import Wetting
 
 if TYPE_CHECKING:
     from rfasim.case import Case
-
-ACCOUNTS = ("electrical", "metabolic", "stored", "latent", "perfusion", "vessels", "coolant", "boundary", "saline")
 
 # The admittance at the temperature reached may differ from that at the temperature expected by this share: it is what
 # couples heat and current, and what a drying contact changes within a second.
@@ -60,8 +56,6 @@ FURTHEST_GUESS = 20.0
 # A step whose expectation missed by up to this many tolerances is repeated with what it reached, not shortened.
 CORRECTABLE = 8.0
 MOST_CORRECTIONS = 8
-# Tissue with fresh water in its pores conducts at least this share of what it did.
-LEAST_CONDUCTING = 0.2
 # What a reading sets off (roll-off, a temperature reached) is located to this time [s]: generators sample as often.
 EVENT_RESOLUTION = 0.1
 # What a generator that regulates commands at the temperatures reached may differ by this share from what it commanded
@@ -69,41 +63,6 @@ EVENT_RESOLUTION = 0.1
 COMMAND_TOLERANCE, LEAST_COMMAND = 0.05, 0.2
 # After a jump of the command the first step is this many times the case's first step.
 STEP_AFTER_JUMP = 10.0
-
-
-@dataclass
-class Moment:
-    """Everything that drives the tissue at one moment: the reading and each term's reaction and source."""
-
-    reading: Reading
-    potential: Array
-    beyond: float  # W dissipated beyond the domain
-    in_lines: float  # W set free in blood of vessels that are lines, more than in tissue
-    reactions: list[Array | None]
-    sources: list[Array]
-    flow: Flow
-
-
-@dataclass
-class State:
-    """All that changes during a run."""
-
-    time: float
-    temperature: Array
-    enthalpy: Array
-    gone: Array  # share of the water that has left for good
-    most_lost: Array  # largest share that was steam at one time
-    damage: Damage
-    step: float  # size to try next
-    memory: Memory  # the generator's
-    past: list[tuple[float, Array, Array]] = field(default_factory=list)  # (time, temperature, enthalpy)
-    energy: dict[str, float] = field(default_factory=lambda: dict.fromkeys(ACCOUNTS, 0.0))
-    steps: int = 0
-    rejected: int = 0
-    newton: int = 0
-    vessel_heat: list[float] = field(default_factory=list)  # J carried away by each vessel of the case
-    pores: Pores | None = None  # saline in the tissue
-    boiled_off: float = 0.0  # J that saline took as it boiled off where the tissue's own water had gone
 
 
 class Simulation:
@@ -132,10 +91,7 @@ class Simulation:
             T[nodes] = temperature
         if any(vessel.treatment != "held" for vessel in d.vessels):
             self.blood = Blood.start(Bloodstream(case, d), self.inflow, T)
-        self.saline = SalineModel(case, d) if case.saline.active else None
-        self.pores: Pores | None = None  # what the step that is tried ends with
-        if self.saline is not None:
-            self.pores = self.saline.start(self._uptake(), T)
+        self.wetting = Wetting(case, d, self.plain_boiling, self._uptake(), T) if case.saline.active else None
         self.shift: tuple[Array, Array, Array] | None = None
         self.program = case.generator.program(case.connection, case.terminals)
         conducting = np.zeros(space.n_nodes, bool)
@@ -215,7 +171,8 @@ class Simulation:
         self.is_held = ~touched | self.is_fixed
         self.storage = self._storage_of(self.heat_cells)
         self._apply_shift()
-        self._hold(self.pores)
+        if self.wetting is not None:
+            self.wetting.hold(self.storage, self.wetting.pores)
 
     def _storage_of(self, cells: Array) -> Storage:
         """What the marked cells store."""
@@ -262,16 +219,17 @@ class Simulation:
         self.terms = tuple(terms)
         self.heat_system = System(space, self.is_held)
         carrier = None
-        if self.boiling.enabled and (self.boiling.diffusivity > 0 or self.saline is not None):
+        if self.boiling.enabled and (self.boiling.diffusivity > 0 or self.wetting is not None):
             latent = np.array([tissue.water for tissue in d.tissues]) * self.boiling.latent_heat
             spreads = (latent * self.boiling.diffusivity)[d.cell_tissue] * self.heat_cells
             carrier = (lambda T: self.boiling.active(T), space.assemble(spreads, threads=case.solver.threads))
         self.stepper = Stepper(
             space, self.heat_system, self.storage.kinks, 0.02 * case.time.tolerance, case.solver.heat_tolerance,
-            carrier, None if self.blood is None else self.blood.regime.streams, seeps=self.saline is not None,
+            carrier, None if self.blood is None else self.blood.regime.streams, seeps=self.wetting is not None,
         )  # fmt: skip
         self.uptake = self._uptake()
-        self._seeped: tuple[float, float, Pores, Seepage] | None = None
+        if self.wetting is not None:
+            self.wetting.forget()
         k_37 = np.array([tissue.thermal_conductivity for tissue in d.tissues])
         self.cell_k_37 = k_37[d.cell_tissue] * self.heat_cells
         self.fixed_conduction: Array | None = None
@@ -348,13 +306,12 @@ class Simulation:
         H, _ = self.storage.enthalpy(T, gone)
         self.initial_heat = float(H.sum()) + (0.0 if self.blood is None else self.blood.heat)
         self.initial_temperature = T.copy()
-        self.initial_fluid, self.fluid_shift = float(np.sum(self.storage.fluid)), 0.0
         self.node_volume = self.space.node_volumes()
         counts = self.domain.conducts & tissue_cells(self.domain.mesh)
         self.zone_cells = None if counts.all() else counts
         return State(
             0.0, T, H, gone, gone.copy(), Damage.start(n), self.case.time.first_step, self.program.begin(),
-            pores=self.pores,
+            pores=None if self.wetting is None else self.wetting.pores,
         )  # fmt: skip
 
     # ------------------------------------------------------------------------------------------ laws at nodes
@@ -379,55 +336,19 @@ class Simulation:
         resistance = np.empty(self.space.n_cells)
         kernels.cell_mean(self.space.cells, d.cell_tissue, 1.0 / table, resistance)
         y = np.asarray(self.admittivity_37[d.cell_tissue] / resistance)
-        return y if self.saline is None else self._with_salt(y, T, water_lost)
+        return y if self.wetting is None else self.wetting.conductivity(y, T, water_lost)
 
-    def _with_salt(self, y: Array, T: Array, water_lost: Array) -> Array:
-        """The admittivity ``y`` of each cell and what the salt in its pores adds: at the vertices by concentration and
-        swelling, with the dry and the wet part of the cell in series as in :meth:`admittivity`.
-
-        Salt stays behind as water leaves, so the fluid that is left conducts the better.
-        """
-        d, cells = self.domain, self.space.cells
-        more, dried = np.empty(len(cells)), np.ones(len(cells))
-        kernels.cell_mean(cells, d.cell_tissue, self.salt_gains * brine.warmth(T), more)
-        if self.boiling.enabled and water_lost.any():
-            stronger = brine.concentrated(self.salt, water_lost)
-            table = np.stack([tissue.water_law.factor(water_lost) * stronger for tissue in d.tissues])
-            kernels.cell_mean(cells, d.cell_tissue, 1.0 / table, dried)
-        salted = y + np.where(self.saline.cells, more / dried, 0.0) if self.saline is not None else y
-        # fresh water in the pores cannot take more than the cells around them leave
-        low = np.real(salted) < LEAST_CONDUCTING * np.real(y)
-        salted[low] = LEAST_CONDUCTING * y[low]
-        return salted
-
-    def _hold(self, pores: Pores | None) -> None:
-        """Take ``pores`` as what the tissue holds: its heat capacity, boiling point and conductivity."""
-        self.pores = pores
-        if self.saline is None or pores is None:
-            return
-        self.storage.swell(self.saline.fluid(pores), self.plain_boiling.raised(self.saline.elevation(pores)))
-        self.salt, self.salt_gains = self.saline.concentration(pores), self.saline.gains(pores)
-        if hasattr(self, "stepper"):
-            self.stepper.kinks = self.storage.kinks
-
-    def _seep(self, h: float) -> Array:
-        """Let saline seep for ``h`` [s] and hold what the tissue then does; heat [J] that each node's content has more
-        at the same temperature."""
-        s = self.state
-        if self.saline is None or s.pores is None:
-            return np.zeros(1)
-        if self._seeped is None or self._seeped[:2] != (s.time, h):
-            is_open = self.perfusion_open(s.temperature, s.temperature, 0.0)
-            self._seeped = (s.time, h, *self.saline.step(s.pores, h, self.uptake, is_open, s.temperature))
-        pores, flow = self._seeped[2:]
-        self._hold(s.pores)
-        before, _ = self.storage.enthalpy(s.temperature, s.gone)
-        self.storage.swell(self.saline.fluid(pores), self.storage.boiling)
-        after, _ = self.storage.enthalpy(s.temperature, s.gone)
-        self._hold(pores)
-        moves = flow.edges.any() or flow.source.any()
-        self.stepper.drift = self.saline.drift(flow, self.plain_boiling.latent_heat) if moves else None
-        return after - before
+    def _seep(self, h: float) -> Array | float:
+        """Let saline seep for ``h`` [s]; heat [J] that each node's content has more at the same temperature."""
+        s, wetting = self.state, self.wetting
+        if wetting is None or s.pores is None:
+            return 0.0
+        is_open = self.perfusion_open(s.temperature, s.temperature, 0.0)
+        self.stepper.drift = wetting.seep(
+            s.time, h, s.pores, self.storage, self.uptake, is_open, s.temperature, s.gone
+        )
+        self.stepper.kinks = self.storage.kinks
+        return wetting.more
 
     def conduction(self, T: Array) -> Array:
         """Thermal edge conductances [W/K]."""
@@ -526,8 +447,8 @@ class Simulation:
         """One accepted step."""
         case, s = self.case, self.state
         edge = min(self.program.edge(s.memory), case.circulation.next_switch(s.time))
-        if self.saline is not None:
-            edge = min(edge, self.saline.next_switch(s.time))
+        if self.wetting is not None:
+            edge = min(edge, self.wetting.model.next_switch(s.time))
         before = self.program.excess(s.memory, self.now.reading)
         failure = ""
         for _ in range(40):
@@ -580,11 +501,11 @@ class Simulation:
         search = CommandSearch() if self.program.regulates(s.memory) else None
         command = None if search is None else self.now.reading.power
         missed: list[float] = []
-        self.held_more = self._seep(h)
+        more = self._seep(h)
         while True:
             end = self.moment(s.time + h, s.temperature, guess, h, command)
             step = self.stepper.step(
-                lambda T: self.storage.enthalpy(T, s.gone), s.temperature, s.enthalpy + self.held_more, h,
+                lambda T: self.storage.enthalpy(T, s.gone), s.temperature, s.enthalpy + more, h,
                 self.now.flow, end.flow,
                 guess, NO_PAIRS if self.blood is None else self.blood.temperature,
             )
@@ -685,7 +606,8 @@ class Simulation:
             self.blood.show(step.temperatures[2], self.is_held, self.is_fixed)
             closing = self._close_vessels()
         self._book(h, step, end)
-        s.pores = self.pores
+        if self.wetting is not None:
+            s.pores = self.wetting.pores
         T0, T1, T2 = step.temperatures
         s.damage.advance(T0, T1, GAMMA * h)
         s.damage.advance(T1, T2, (1 - GAMMA) * h)
@@ -708,34 +630,28 @@ class Simulation:
             self._recirculate()
         if s.memory.power is None and not s.memory.finished:
             self._jump()
-        if self.saline is not None and self.saline.switches(s.time):
+        if self.wetting is not None and self.wetting.model.switches(s.time):
             s.step = min(s.step, STEP_AFTER_JUMP * self.case.time.first_step)
         return frame
 
     def _refill(self, h: float) -> None:
         """Where steam has left for good, saline that flows in takes the place of the water."""
         s, drift = self.state, self.stepper.drift
-        if drift is None or not s.gone.any():
+        if self.wetting is None or drift is None or not s.gone.any():
             return
-        back = np.zeros(self.space.n_nodes)
-        transport.arriving(drift.edges, self.space.lower, self.space.upper, back)
-        renewed = h * (back + drift.source) / WATER_HEAT / np.maximum(self.storage.water_mass, 1e-30)
-        before, _ = self.storage.enthalpy(s.temperature, s.gone)
-        latent = kernels.dot(self.storage.latent, self.boiling.water_lost(s.temperature, s.gone))
-        s.gone = s.gone / (1.0 + renewed)
-        s.most_lost = s.most_lost / (1.0 + renewed)
-        after, _ = self.storage.enthalpy(s.temperature, s.gone)
-        latent -= kernels.dot(self.storage.latent, self.boiling.water_lost(s.temperature, s.gone))
-        s.enthalpy = s.enthalpy + after - before
+        s.gone, s.most_lost, gain, latent = self.wetting.refill(
+            h, drift, self.storage, s.temperature, s.gone, s.most_lost
+        )
+        s.enthalpy = s.enthalpy + gain
         # the steam that left keeps its latent heat; the rest is the heat of the water that came
-        s.boiled_off += float(latent)
-        s.energy["saline"] -= float((after - before).sum() + latent)
+        s.boiled_off += latent
+        s.energy["saline"] -= float(gain.sum()) + latent
 
     def _snapped(self, time: float) -> float:
         """``time``, without its rounding error where it is an output time or an edge of the protocol."""
         every = self.case.output.frames_every
         edge = self.program.edge(self.state.memory)
-        pumps = () if self.saline is None else (self.saline.next_switch(self.state.time - 1e-6),)
+        pumps = () if self.wetting is None else (self.wetting.model.next_switch(self.state.time - 1e-6),)
         for mark in (edge, every * round(time / every), *self.case.circulation.switches, *pumps):
             if abs(time - mark) < 1e-9 * max(1.0, mark):
                 return float(mark)
@@ -804,10 +720,6 @@ class Simulation:
             book["electrical"] += h * weight * beyond
             book["boundary"] += h * weight * beyond
             book["electrical"] += h * weight * ((1 - part) * now.in_lines + part * end.in_lines)
-            if self.stepper.drift is not None:
-                vapour = float(self.stepper.vapour(T).sum())
-                s.boiled_off -= h * weight * vapour
-                book["saline"] -= h * weight * (float(self.stepper.carried(T).sum()) - vapour)
         held = [0.0] * len(self.domain.held)
         for weight, rate in zip(WEIGHTS, step.rates, strict=True):
             for k, (_, nodes, _) in enumerate(self.domain.held):
@@ -822,72 +734,25 @@ class Simulation:
         H, _ = self.storage.enthalpy(step.temperatures[2], s.gone)
         latent = float(kernels.dot(self.storage.latent, lost)) if self.boiling.enabled else 0.0
         book["latent"] = latent + s.boiled_off
-        book["saline"] -= float(self.held_more.sum())
         blood = 0.0 if self.blood is None else self.blood.heat
-        # what the fluid brings and holds counts from the temperature at the start, not from 37 degC
-        fluid = WATER_HEAT * (self.start_temperature - BODY) * float(np.sum(self.storage.fluid) - self.initial_fluid)
-        book["stored"] = float(H.sum()) + blood - self.initial_heat - latent - fluid
-        book["saline"] += fluid - self.fluid_shift
-        self.fluid_shift = fluid
-
-    def vessel_rows(self) -> list[dict[str, Any]]:
-        """What ``summary.json`` tells of each vessel; of those held at their temperature no flow is known."""
-        d, heat = self.domain, self.state.vessel_heat
-        told = {} if self.blood is None else self.blood.rows()
-        for index, vessel in enumerate(d.vessels):
-            if index in told:
-                continue
-            wall = d.mesh.facets.get(f"vessels[{index}].wall")
-            hottest = None
-            if wall is not None and len(wall):
-                hottest = float(self.state.temperature[np.unique(wall)].max())
-            told[index] = {
-                "name": vessel.name, "kind": vessel.kind, "treatment": "held", "diameter_mm": vessel.diameter * 1e3,
-                "flow_ml_min": None, "heat_removed_j": heat[index] if index < len(heat) else 0.0,
-                "wall_max_temperature_c": hottest,
-                "patent": True, "state": "patent",
-            }  # fmt: skip
-        f = self.state.damage.measure(self.case.zone.criterion)
-        for index, vessel in enumerate(d.vessels):
-            told[index]["zone_distance_mm"] = zone_distance(d.mesh, f, vessel.geometry().distance)
-        return [told[index] for index in range(len(self.domain.vessels))]
+        book["stored"] = float(H.sum()) + blood - self.initial_heat - latent
+        if self.wetting is not None:
+            took, boiled = self.wetting.booked(h, step, self.stepper)
+            fluid, change = self.wetting.shifted(self.storage)
+            s.boiled_off += boiled
+            book["latent"] += boiled
+            book["stored"] -= fluid
+            book["saline"] += took + change
 
     # ------------------------------------------------------------------------------------------- checkpoints
 
     def save_state(self) -> dict[str, Any]:
         """Arrays and numbers from which :meth:`load_state` goes on to the same bits."""
-        s, now = self.state, self.now
-        out: dict[str, Any] = {
-            "time": s.time, "temperature": s.temperature, "enthalpy": s.enthalpy, "gone": s.gone,
-            "most_lost": s.most_lost, "step": s.step, "generator": s.memory.to_json(),
-            "counts": np.array([s.steps, s.rejected, s.newton, self.potential.system.iterations,
-                                self.heat_system.iterations]),
-            "energy": np.array([s.energy[account] for account in ACCOUNTS]),
-            "vessel_heat": np.array(s.vessel_heat), "boiled_off": s.boiled_off,
-        }  # fmt: skip
-        if s.pores is not None:
-            out |= {f"pores_{name}": value for name, value in vars(s.pores).items()}
-        out |= {f"damage_{name}": values for name, values in s.damage.state().items()}
-        for k, (time, T, H) in enumerate(s.past):
-            out |= {f"past_{k}_time": time, f"past_{k}_temperature": T, f"past_{k}_enthalpy": H}
+        out = self.state.save() | self.now.save(with_conductance=self.fixed_conduction is None)
         out |= self.potential.state()
-        r = now.reading
-        out |= {
-            "read_temperatures": np.array(r.temperatures),
-            "reading": np.array([r.time, r.voltage, r.current, r.power, r.impedance.real, r.impedance.imag]),
-            "limited_by": r.limited_by, "beyond": now.beyond, "in_lines": now.in_lines,
-            "shown_potential": now.potential,
-            "flow_reaction": now.flow.reaction, "flow_source": now.flow.source, "flow_exchange": now.flow.exchange,
-            "flow_station_source": now.flow.station_source,
-        }  # fmt: skip
         if self.blood is not None:
             out |= self.blood.state()
-        if self.fixed_conduction is None:
-            out["flow_conductance"] = now.flow.conductance
-        for k, (reaction, source) in enumerate(zip(now.reactions, now.sources, strict=True)):
-            out[f"source_{k}"] = source
-            if reaction is not None:
-                out[f"reaction_{k}"] = reaction
+        out["iterations"] = np.array([self.potential.system.iterations, self.heat_system.iterations])
         # damage and fields go on in place
         return {name: value.copy() if isinstance(value, np.ndarray) else value for name, value in out.items()}
 
@@ -895,54 +760,19 @@ class Simulation:
         """Go on from what :meth:`save_state` gave, on the same case and mesh."""
         if np.shape(saved["temperature"]) != (self.space.n_nodes,):
             raise RunError("the checkpoint belongs to another mesh; start the run anew")
-        steps, rejected, newton, *iterations = (int(n) for n in saved["counts"])
-        damage = {k.removeprefix("damage_"): v for k, v in saved.items() if k.startswith("damage_")}
-        past = [
-            (float(saved[f"past_{k}_time"]), np.array(saved[f"past_{k}_temperature"]),
-             np.array(saved[f"past_{k}_enthalpy"]))
-            for k in range(2) if f"past_{k}_time" in saved
-        ]  # fmt: skip
-        self.state = State(
-            time=float(saved["time"]), temperature=np.array(saved["temperature"]),
-            enthalpy=np.array(saved["enthalpy"]), gone=np.array(saved["gone"]),
-            most_lost=np.array(saved["most_lost"]), damage=Damage.from_state(damage), step=float(saved["step"]),
-            memory=Memory.from_json(str(saved["generator"])),
-            past=past, energy=dict(zip(ACCOUNTS, (float(e) for e in saved["energy"]), strict=True)), steps=steps,
-            rejected=rejected, newton=newton,
-            vessel_heat=[float(e) for e in np.atleast_1d(saved["vessel_heat"])],
-            boiled_off=float(saved["boiled_off"]),
-            pores=Pores.from_state({k.removeprefix("pores_"): v for k, v in saved.items() if k.startswith("pores_")}),
-        )  # fmt: skip
-        self.pores = self.state.pores
+        self.state = State.load(saved)
+        if self.wetting is not None and self.state.pores is not None:
+            self.wetting.restore(self.state.pores)
         if self.state.memory.stage != self.stage:
             self._prepare_potential(self.state.memory.stage)
         self.inflow = self.case.circulation.inflow_at(self.state.time)
         if self.blood is not None:
             self.blood.restore(saved, self.inflow)
         self._prepare_storage()
-        fluid = WATER_HEAT * (self.start_temperature - BODY)
-        self.fluid_shift = fluid * float(np.sum(self.storage.fluid) - self.initial_fluid)
         self._prepare_heat()
-        self.potential.system.iterations, self.heat_system.iterations = iterations
+        self.potential.system.iterations, self.heat_system.iterations = (int(n) for n in saved["iterations"])
         self.potential.restore(saved)
-        time, voltage, current, power, real, imaginary = (float(x) for x in saved["reading"])
-        temperatures = tuple(float(T) for T in np.atleast_1d(saved["read_temperatures"]))
-        reading = Reading(
-            time, voltage, current, power, complex(real, imaginary), str(saved["limited_by"]), temperatures
-        )
-        n = len(self.terms)
-        conductance = self.fixed_conduction if self.fixed_conduction is not None else saved["flow_conductance"]
-        self.now = Moment(
-            reading, np.array(saved["shown_potential"]), float(saved["beyond"]), float(saved["in_lines"]),
-            [np.array(saved[f"reaction_{k}"]) if f"reaction_{k}" in saved else None for k in range(n)],
-            [np.array(saved[f"source_{k}"]) for k in range(n)],
-            Flow(
-                np.array(conductance), np.array(saved["flow_reaction"]), np.array(saved["flow_source"]),
-                np.array(saved["flow_exchange"]), np.array(saved["flow_station_source"]),
-            ),
-        )  # fmt: skip
-        if self.fixed_conduction is not None:
-            self.now = replace(self.now, flow=replace(self.now.flow, conductance=self.fixed_conduction))
+        self.now = Moment.load(saved, len(self.terms), self.fixed_conduction)
 
     def imbalance(self) -> float:
         """Energy that the ledger cannot account for [J]."""
@@ -961,9 +791,9 @@ class Simulation:
             self.zone_cells,
         )  # fmt: skip
         salt: dict[str, Any] = {}
-        if self.saline is not None and s.pores is not None:
-            salt = {"concentration": self.saline.concentration(s.pores), "pore_pressure": s.pores.pressure,
-                    "injected": s.pores.injected}  # fmt: skip
+        if self.wetting is not None:
+            salt = {"concentration": self.wetting.concentration, "pore_pressure": self.wetting.pores.pressure,
+                    "injected": self.wetting.pores.injected}  # fmt: skip
         return Frame(
             time=s.time,
             step=h,
@@ -1007,45 +837,3 @@ def _combine(weights: list[float], values: list[Array]) -> Array:
     for w, v in zip(weights[1:], values[1:], strict=True):
         out += w * v
     return out
-
-
-def summary_of(simulation: Simulation, history: Any, last: Frame, *, mesh_seconds: float, wall_seconds: float
-               ) -> dict[str, Any]:  # fmt: skip
-    """The numbers of ``summary.json`` for a run that has reached ``last``; ``history``: columns, one entry a step."""
-    case, mesh, s = simulation.case, simulation.mesh, simulation.state
-    points = mesh.points
-    if mesh.axisymmetric:
-        points = np.stack([points[:, 0], np.zeros(mesh.n_nodes), points[:, 1]], axis=1)
-    tumour = None if case.tumour is None else case.tumour.geometry().distance(points)
-    summary = summarise(
-        case_name=case.name, case_sha256=case.sha256, version=rfasim.__version__, criterion=case.zone.criterion,
-        mesh=mesh, mesh_seconds=mesh_seconds, history=history, last=last,
-        run={"wall_s": wall_seconds, "threads": case.solver.threads, "peak_memory_mb": peak_memory_mb()},
-        tip=case.electrodes[0].tip_point, direction=case.electrodes[0].axis,
-        vaporised_water=float(simulation.storage.water_mass @ s.most_lost) + s.boiled_off / case.boiling.latent_heat,
-        tumour_distance=tumour,
-        vessels=simulation.vessel_rows(),
-    )  # fmt: skip
-    summary["run"]["rejected_steps"] = s.rejected
-    if simulation.saline is not None and s.pores is not None:
-        summary["saline"] = simulation.saline.rows(s.pores)
-    summary["electrical"] |= {
-        "roll_off_time_s": s.memory.roll_off_time,
-        "roll_offs": s.memory.roll_offs,
-        "stopped_by": s.memory.finished or None,
-        "events": [
-            {"time_s": time, "from": left, "to": entered, "reason": reason}
-            for time, left, entered, reason in s.memory.events
-        ],
-    }
-    return summary
-
-
-def peak_memory_mb() -> float | None:
-    """Largest resident memory of this process so far [MB]; None where the system does not tell."""
-    try:
-        import resource
-    except ImportError:  # Windows
-        return None
-    size = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return size / (2**20 if sys.platform == "darwin" else 2**10)

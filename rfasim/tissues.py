@@ -424,18 +424,20 @@ LIBRARY: dict[str, Tissue] = {
     ),
     "tumour": Tissue(
         source=f"0.57 S/m: colorectal metastasis at 470 kHz, Zurbuchen 2016; permittivity of liver; {_LAW}c 3750,"
-        " k 0.5, perfusion 0.0036 1/s: Go-Smart; 90 % arterial (5 % of the flow left after arterial occlusion)",
+        " k 0.5, perfusion 0.0036 1/s: Go-Smart; 90 % arterial (5 % of the flow left after arterial occlusion); pores "
+        "and drainage: Baxter & Jain 1989 (remembered)",
         dispersion="liver", conductivity=0.57, conductivity_law=_LINEAR, thermal_conductivity=0.5, heat_capacity=3750.0,
-        perfusion=0.0036, arterial_fraction=0.9,
+        perfusion=0.0036, arterial_fraction=0.9, porosity=0.2, drainage=4.2e-7,
     ),
     "tumour_go_smart": Tissue(
         source="Go-Smart: 0.4 S/m at 480 kHz, 0.5 W/(m K), 1079, 3750, perfusion 0.0036 1/s; " + _LAW,
         conductivity=0.4, relative_permittivity=0.0, conductivity_law=_LINEAR, thermal_conductivity=0.5,
-        heat_capacity=3750.0, perfusion=0.0036, arterial_fraction=0.9,
+        heat_capacity=3750.0, perfusion=0.0036, arterial_fraction=0.9, porosity=0.2, drainage=4.2e-7,
     ),
     "blood": Tissue(
         source="Gabriel 1996 dispersion; 1050 kg/m^3, 3617 J/(kg K), 0.52 W/(m K): IT'IS; water 80 % of mass",
         dispersion="blood", conductivity_law=_LINEAR, density=1050.0, heat_capacity=3617.0, water_fraction=0.8,
+        porosity=0.0,
     ),
     "muscle": Tissue(
         source="Gabriel 1996 dispersion; 1090, 3421, 0.49: IT'IS; perfusion 0.0007 1/s (IT'IS, unverified)",
@@ -447,8 +449,10 @@ LIBRARY: dict[str, Tissue] = {
         dispersion="fat", conductivity_law=_LINEAR, thermal_conductivity=0.21, density=911.0, heat_capacity=2348.0,
         water_fraction=0.15,
     ),
-    "gallbladder": Tissue(source="Gabriel 1996 dispersion; thermal values of liver", dispersion="gallbladder"),
-    "bile": Tissue(source="Gabriel 1996 dispersion; thermal values of water-rich tissue", dispersion="bile"),
+    "gallbladder": Tissue(source="Gabriel 1996 dispersion; thermal values of liver; no pores", dispersion="gallbladder",
+                          porosity=0.0),
+    "bile": Tissue(source="Gabriel 1996 dispersion; thermal values of water-rich tissue; no pores", dispersion="bile",
+                   porosity=0.0),
     "kidney": Tissue(source="Gabriel 1996 dispersion; thermal values of liver", dispersion="kidney"),
     "spleen": Tissue(source="Gabriel 1996 dispersion; thermal values of liver", dispersion="spleen"),
     "stomach": Tissue(source="Gabriel 1996 dispersion; thermal values of muscle", dispersion="stomach",
@@ -457,7 +461,7 @@ LIBRARY: dict[str, Tissue] = {
                     thermal_conductivity=0.49, density=1090.0, heat_capacity=3421.0),
     "lung": Tissue(
         source="Gabriel 1996 dispersion (inflated); 394 kg/m^3, 3886 J/(kg K), 0.39 W/(m K): IT'IS (unverified)",
-        dispersion="lung", thermal_conductivity=0.39, density=394.0, heat_capacity=3886.0,
+        dispersion="lung", thermal_conductivity=0.39, density=394.0, heat_capacity=3886.0, porosity=0.0,
     ),
 }  # fmt: skip
 

@@ -11,6 +11,7 @@ from rfasim.case import Case, case_from_dict
 from rfasim.checkpoint import read_checkpoint, write_checkpoint
 from rfasim.frame import Frame
 from rfasim.simulation import Simulation
+from rfasim.summary import vessel_rows
 
 THICK = {"name": "portal", "kind": "portal", "points": [(0.006, -0.05, 0.0), (0.006, 0.05, 0.0)], "diameter": 4e-3,
          "velocity": 0.1}  # fmt: skip
@@ -44,7 +45,7 @@ CLAMP = {"pringle": [{"from": 8.0, "to": 16.0}]}
 def test_energy_in_equals_energy_stored_plus_carried_off(vessels: Any, circulation: Any) -> None:
     simulation, frame = _last(_case(*vessels, circulation=circulation))
     assert abs(frame.energy["imbalance"]) <= 1e-6 * frame.energy["electrical"]
-    removed = [row["heat_removed_j"] for row in simulation.vessel_rows()]
+    removed = [row["heat_removed_j"] for row in vessel_rows(simulation)]
     assert sum(removed) == pytest.approx(frame.energy["vessels"], rel=1e-9)
     assert all(heat > 0 for heat in removed)
 
@@ -94,7 +95,7 @@ def test_a_run_stopped_inside_a_clamp_goes_on_to_the_same_bits(tmp_path: Any) ->
     *_, resumed = second.frames()
     assert np.array_equal(resumed.temperature, end.temperature)
     assert resumed.energy == end.energy
-    assert second.vessel_rows() == whole.vessel_rows()
+    assert vessel_rows(second) == vessel_rows(whole)
 
 
 def test_blood_that_creeps_past_the_needle_clots_and_is_closed_when_asked() -> None:
@@ -103,7 +104,7 @@ def test_blood_that_creeps_past_the_needle_clots_and_is_closed_when_asked() -> N
         "generator": {"protocol": "constant_power", "power": 40.0, "duration": 60.0}, "boiling": {"enabled": False},
     }  # fmt: skip
     reported, _ = _last(_case(slow, **hot))
-    (row,) = reported.vessel_rows()
+    (row,) = vessel_rows(reported)
     assert (row["state"], row["patent"]) == ("thrombosed", False)
     assert reported.blood is not None
     assert reported.blood.regime.still == frozenset()
@@ -116,7 +117,7 @@ def test_blood_that_creeps_past_the_needle_clots_and_is_closed_when_asked() -> N
 def test_the_summary_says_of_each_vessel_what_it_is_and_what_became_of_it() -> None:
     held = {"name": "held", "points": [(0.0, 0.02, -0.05), (0.0, 0.02, 0.05)], "diameter": 4e-3, "treatment": "held"}
     simulation, _ = _last(_case(THICK, THIN, held, duration=5.0))
-    thick, thin, kept = simulation.vessel_rows()
+    thick, thin, kept = vessel_rows(simulation)
     assert [row["treatment"] for row in (thick, thin, kept)] == ["resolved", "line", "held"]
     assert thick["flow_ml_min"] == pytest.approx(0.1 * np.pi / 4 * 16 * 60, rel=1e-6)
     assert kept["flow_ml_min"] is None

@@ -282,7 +282,7 @@ def frame(mesh: Mesh, damage: Damage, temperature: np.ndarray, seconds: float) -
     energy = dict.fromkeys(
         ("stored", "latent", "perfusion", "vessels", "coolant", "boundary", "metabolic"), 0.0
     )
-    energy |= {"electrical": 3000.0, "stored": 2990.0, "imbalance": -6.0e-3}
+    energy |= {"electrical": 3000.0, "stored": 2990.0, "saline": 0.0, "imbalance": -6.0e-3}
     return Frame(
         time=seconds, step=1.0, temperature=temperature, potential=np.zeros(mesh.n_nodes),
         water_lost=np.zeros(mesh.n_nodes), damage=damage.values(), power=30.0, voltage=50.0, current=0.6,
@@ -300,17 +300,18 @@ def test_the_summary_has_the_agreed_keys_and_numbers() -> None:
     history = {
         "time_s": [40.0, 80.0, 100.0], "power_w": [20.0, 45.0, 30.0], "impedance_ohm": [70.0, 60.0, 95.0],
         "phase_deg": [-20.0, -20.0, -21.0], "max_temperature_c": [80.0, 109.0, 107.0],
-        "rolled_off": [False, False, True],
+        "rolled_off": [False, False, True], "current_a": [0.5, 0.7, 0.1],
     }  # fmt: skip
+    probes = {"time_s": [40.0, 80.0, 100.0], "10 mm_c": [45.0, 53.0, 57.0], "20 mm_c": [51.0, 50.0, 49.0]}
     summary = summarise(
         case_name="needle", case_sha256="ab", version="0.1.0", criterion="arrhenius_coagulation", mesh=mesh,
         mesh_seconds=1.5, history=history, last=frame(mesh, damage, temperature, 100.0),
         run={"wall_s": 2.0, "threads": 1, "peak_memory_mb": 300.0}, tip=(0, 0, 0), direction=DOWN,
         vaporised_water=2e-3, tumour_distance=distance - 6 * MM,
-        vessels=[{"name": "v", "heat_removed_j": 1.0}], initial_impedance=complex(60, -60),
+        vessels=[{"name": "v", "heat_removed_j": 1.0}], probes=probes, initial_impedance=complex(60, -60),
     )  # fmt: skip
     assert " ".join(summary) == (
-        "case rfasim_version case_sha256 mesh run electrical thermal zone tumour vessels energy"
+        "case rfasim_version case_sha256 mesh run electrical thermal zone tumour vessels probes energy"
     )
     assert list(summary["mesh"]) == ["nodes", "cells", "min_dihedral_deg", "max_dihedral_deg", "seconds"]
     assert summary["run"] == {
@@ -320,6 +321,8 @@ def test_the_summary_has_the_agreed_keys_and_numbers() -> None:
         "initial_impedance_ohm": pytest.approx(60 * math.sqrt(2)), "final_impedance_ohm": 95.0,
         "initial_impedance_phase_deg": pytest.approx(-45.0), "roll_off_time_s": 100.0, "roll_offs": 1,
         "delivered_energy_j": 3000.0, "peak_power_w": 45.0, "mean_power_w": 30.0,
+        "mean_current_a": pytest.approx((40 * 0.6 + 20 * 0.4) / 60), "lowest_impedance_ohm": 60.0,
+        "highest_impedance_ohm": 95.0,
     }  # fmt: skip
     thermal = summary["thermal"]
     assert " ".join(thermal) == (
@@ -345,16 +348,26 @@ def test_the_summary_has_the_agreed_keys_and_numbers() -> None:
         "volume_ml", "ablated_fraction", "residual_ml", "minimal_margin_mm", "margin_class", "response"
     ]  # fmt: skip
     assert summary["vessels"] == [{"name": "v", "heat_removed_j": 1.0}]
+    assert summary["probes"] == [
+        {
+            "name": "10 mm", "max_temperature_c": 57.0, "final_temperature_c": 57.0,
+            "time_to_50c_s": pytest.approx(65.0), "time_to_54c_s": pytest.approx(85.0), "time_to_60c_s": None,
+        },
+        {
+            "name": "20 mm", "max_temperature_c": 51.0, "final_temperature_c": 49.0, "time_to_50c_s": 40.0,
+            "time_to_54c_s": None, "time_to_60c_s": None,
+        },
+    ]  # fmt: skip
     assert summary["energy"]["imbalance_fraction"] == pytest.approx(2e-6)
     assert summary["energy"]["stored_j"] == 2990.0
-    accounts = "electrical stored latent perfusion vessels coolant boundary metabolic"
+    accounts = "electrical stored latent perfusion vessels coolant boundary saline metabolic"
     assert list(summary["energy"]) == [*(f"{name}_j" for name in accounts.split()), "imbalance_fraction"]
 
 
 def test_no_roll_off_is_null_and_repeated_ones_are_counted() -> None:
     from rfasim.outcome import electrical_measures
 
-    history = {name: [1.0] * 5 for name in ("impedance_ohm", "phase_deg", "power_w")}
+    history = {name: [1.0] * 5 for name in ("impedance_ohm", "phase_deg", "power_w", "current_a")}
     history["time_s"] = [1.0, 2.0, 3.0, 4.0, 5.0]
     quiet = electrical_measures({**history, "rolled_off": [False] * 5}, 5.0, 5.0)
     assert (quiet["roll_off_time_s"], quiet["roll_offs"]) == (None, 0)

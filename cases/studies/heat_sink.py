@@ -20,7 +20,8 @@ import numpy as np
 
 from rfasim.case import case_from_dict
 from rfasim.quantities import parse, text
-from rfasim.simulation import Simulation, summary_of
+from rfasim.simulation import Simulation
+from rfasim.summary import summary_of
 from rfasim.yaml_io import parse_yaml, read_text
 
 STUDY = Path(__file__).with_suffix(".yaml")
@@ -40,11 +41,9 @@ def run(base: dict[str, Any], distance: str | None, diameter: str = "", velocity
     simulation = Simulation(case_from_dict(data, from_file=True))
     history: dict[str, list[Any]] = {}
     for frame in simulation.frames():
-        row = {"time_s": frame.time, "power_w": frame.power, "impedance_ohm": abs(frame.impedance), "phase_deg": 0.0,
-               "max_temperature_c": frame.max_temperature, "rolled_off": frame.rolled_off}  # fmt: skip
-        for name, value in row.items():
+        for name, value in frame.readings().items():
             history.setdefault(name, []).append(value)
-    summary = summary_of(simulation, history, frame, mesh_seconds=0.0, wall_seconds=0.0)
+    summary = summary_of(simulation, history, {}, frame, mesh_seconds=0.0, wall_seconds=0.0)
     out: Row = {"distance": distance, "diameter": diameter, "velocity": velocity}
     out |= {key: summary["zone"][key] for key in ("volume_ml", "short_axis_mm")}
     out["delivered_j"] = summary["electrical"]["delivered_energy_j"]

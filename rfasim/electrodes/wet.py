@@ -1,4 +1,5 @@
-"""Perfused ("wet") needles: a fluid leaves through holes in the active part. They only know where the holes are."""
+"""Perfused ("wet") needles: a fluid leaves through holes in the active part. They know where the holes are; what leaves
+through them is said in a case's ``saline``."""
 
 from __future__ import annotations
 
@@ -69,7 +70,7 @@ class PerforatedTip(Perforated, ActiveTip):
 class WetNeedle(PerforatedTip):
     """A perfused needle without cooling: a fluid leaves through outlets on the conducting part.
 
-    The outlets are known to the device; what leaves through them is not simulated.
+    What leaves through them is said in the case's ``saline.infusions``.
     """
 
     SOURCES: ClassVar[Mapping[str, str]] = {"diameter": GAUGE_17, "outlet_rows": _HOLES, "outlets_per_row": _HOLES}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -21,26 +20,23 @@ def simulate_summary(
     ``base``: folder that file names in the case are relative to. Raises InputError and RunError as a run does.
     """
     from rfasim.domain import build_domain
-    from rfasim.simulation import Simulation, summary_of
+    from rfasim.simulation import Simulation
+    from rfasim.summary import summary_of
 
     started = time.perf_counter()
     domain = build_domain(case, base)
     mesh_seconds = time.perf_counter() - started
     simulation = Simulation(case, base, domain)
     history: dict[str, list[Any]] = {}
+    probes: dict[str, list[Any]] = {}
     last: Frame | None = None
     for frame in simulation.frames():
-        phase = math.degrees(math.atan2(frame.impedance.imag, frame.impedance.real))
-        row = {
-            "time_s": frame.time, "step_s": frame.step, "power_w": frame.power,
-            "impedance_ohm": abs(frame.impedance), "phase_deg": phase,
-            "max_temperature_c": frame.max_temperature, "rolled_off": frame.rolled_off,
-        }  # fmt: skip
-        for name, value in row.items():
-            history.setdefault(name, []).append(value)
+        for columns, row in ((history, frame.readings()), (probes, frame.temperatures())):
+            for name, value in row.items():
+                columns.setdefault(name, []).append(value)
         last = frame
         watch(frame)
     if last is None:
         last = simulation.present_frame()
     seconds = time.perf_counter() - started
-    return summary_of(simulation, history, last, mesh_seconds=mesh_seconds, wall_seconds=seconds)
+    return summary_of(simulation, history, probes, last, mesh_seconds=mesh_seconds, wall_seconds=seconds)

@@ -297,7 +297,7 @@ def books(quick: bool) -> Iterator[Claim]:
     frame = last_frame(simulation)
     missing = abs(simulation.imbalance()) / frame.energy["electrical"]
     yield Claim("Books of an infusion", "energy", 0.0, missing, missing, 1e-4, "", "of the electrical energy")
-    assert simulation.saline is not None
+    assert simulation.wetting is not None
     assert simulation.state.pores is not None
-    lost = abs(simulation.saline.imbalance(simulation.state.pores))
+    lost = abs(simulation.wetting.model.imbalance(simulation.state.pores))
     yield Claim("Books of an infusion", "salt", 0.0, lost, lost, 1e-6, "", "of what was injected")
