@@ -166,6 +166,7 @@ class Storage:
                 self.varying.append((tissue, capacity))
             self.water_mass += volume * tissue.water
         self.water_capacity = self.water_mass * WATER_HEAT  # J/K per node
+        self._own = self.linear, self.water_capacity
         self.latent = self.water_mass * boiling.latent_heat  # J per node
         self.own_water: Array = self.water_mass
         self.fluid: Array | float = 0.0  # kg per node, more than the tissue's own
@@ -180,9 +181,9 @@ class Storage:
     def swell(self, fluid: Array, boiling: Boiling) -> None:
         """Hold ``fluid`` [kg] more at each node than the tissue does by itself, which boils as ``boiling`` says."""
         self.boiling = boiling
-        more = fluid - self.fluid
-        self.linear = self.linear + more * WATER_HEAT
-        self.water_capacity = self.water_capacity + more * WATER_HEAT
+        # from the tissue's own, so that what was held before leaves no rounding behind
+        own_linear, own_water = self._own
+        self.linear, self.water_capacity = own_linear + fluid * WATER_HEAT, own_water + fluid * WATER_HEAT
         self.fluid = fluid
         self.shift_water(self.own_water)
 

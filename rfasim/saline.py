@@ -148,7 +148,8 @@ class SalineModel:
         if options.boundary == "open":
             self.open[np.unique(outer)] = True
             self.open &= wet
-        self.system = System(space, self.open | ~wet)
+        # a film conducts along edges, too, that cells leave out
+        self.system = System(space, self.open | ~wet, carries=self.conductance != 0)
         self.stepper = Stepper(space, self.system, (), 1.0, 1e-8)
         self.transport = Transport(space, wet)
         self.releases = tuple(self._releases(case))

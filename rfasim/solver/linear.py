@@ -139,10 +139,11 @@ def conjugate_gradients(g: Any, lower: Any, upper: Any, g_back: Any, lower_back:
 class System:
     """The part of a matrix on the free nodes of a space.
 
-    ``held`` (n_nodes,) marks nodes with given values, ``idle`` nodes that take no part (inside metal, say).
+    ``held`` (n_nodes,) marks nodes with given values, ``idle`` nodes that take no part (inside metal, say); ``carries``
+    the edges that can conduct, where cells are not all that does.
     """
 
-    def __init__(self, space: Space, held: Array, idle: Array | None = None) -> None:
+    def __init__(self, space: Space, held: Array, idle: Array | None = None, carries: Array | None = None) -> None:
         self.space = space
         self.held = held if idle is None else held | idle
         is_free = ~self.held
@@ -151,7 +152,7 @@ class System:
         number = np.full(space.n_nodes, -1, np.int64)
         number[self.free] = np.arange(self.n)
         low_free, high_free = is_free[space.lower], is_free[space.upper]
-        inner = low_free & high_free & space.carries
+        inner = low_free & high_free & (space.carries if carries is None else carries)
         self.inner = np.flatnonzero(inner).astype(np.uint32)
         self.lower = number[space.lower[inner]].astype(np.uint32)
         self.upper = number[space.upper[inner]].astype(np.uint32)
