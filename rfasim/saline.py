@@ -11,6 +11,7 @@ leaves; the salt rides on just these flows.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -23,7 +24,7 @@ from rfasim.solver import kernels, surface
 from rfasim.solver.linear import NotConverged, System
 from rfasim.solver.space import Array
 from rfasim.solver.stepping import WEIGHTS, Drift, Flow, Stepper, next_step
-from rfasim.solver.transport import Exchange, Transport, divergence
+from rfasim.solver.transport import Exchange, Transport, divergence, turnover
 from rfasim.tissues import WATER_HEAT
 
 if TYPE_CHECKING:
@@ -35,11 +36,13 @@ WATER = 993.0  # kg/m^3 at 37 degC
 OUTLET_RADIUS = 3e-4
 # Fluid from a place inside a device, or a fine vessel, enters the tissue around it up to this far [m].
 FARTHEST = 3e-3
-# Error of a step in the pressure, of its root mean square; a front moves by at most so many nodes in a step.
-PRESSURE_TOLERANCE, MOST_RENEWED = 0.01, 1.0
-# Where the concentration has changed by more than this share of its range in a step there is a front.
-FRONT = 0.02
+# Error of a step in the pressure, and to what each stage is solved, of its root mean square; the linear systems.
+PRESSURE_TOLERANCE, SOLVED, LINEAR = 0.02, 2e-3, 1e-3
+# Salt that a step moves: at most this share of what is more (or less) in the tissue than usual, and what this volume
+# [m^3] of fluid holds. A front gets blurred by as much, and less as the plume grows.
+PLUME, UNRESOLVED = 0.1, 1e-8
 LEAST_RANGE = 1.0  # g/l
+FULL = 0.95  # share of what tissue can take up
 FIRST_STEP, LEAST_STEP = 0.02, 1e-5  # s
 
 
@@ -102,6 +105,22 @@ class Seepage:
         return Seepage(self.edges / n, self.source / n, self.warm / n)
 
 
+@dataclass(frozen=True)
+class _Flow:
+    """What flows during a step of the pressure, per second, all of it even: at edges and nodes."""
+
+    pressure: Array  # Pa, at the end
+    edges: Array  # m^3/s
+    source: Array  # m^3/s that come in
+    incoming: Array  # kg/s of salt with it
+    warm: Array  # m^3 K/s of heat with it
+    sink: Array  # m^3/s that leave
+    rise: Array  # m^3/s that stay
+    spread: Array  # m^3/s, by which edges diffuse and disperse salt
+    injected: float  # m^3/s in all, what comes in by the open boundary apart
+    injected_salt: float  # kg/s
+
+
 class SalineModel:
     """Where fluid can go in a domain and what it meets there; ``step`` goes from a state to a later one."""
 
@@ -150,7 +169,7 @@ class SalineModel:
             self.open &= wet
         # a film conducts along edges, too, that cells leave out
         self.system = System(space, self.open | ~wet, carries=self.conductance != 0)
-        self.stepper = Stepper(space, self.system, (), 1.0, 1e-8)
+        self.stepper = Stepper(space, self.system, (), 1.0, LINEAR)
         self.transport = Transport(space, wet)
         self.releases = tuple(self._releases(case))
         strengths = [options.tissue_concentration, *(release.concentration for release in self.releases)]
@@ -280,6 +299,10 @@ class SalineModel:
 
     # ----------------------------------------------------------------------------------------------------- steps
 
+    def _mean(self, p: Array) -> float:
+        """Root of the volume's mean of the squares."""
+        return float(np.sqrt(kernels.dot(self.volume, p**2) / self.volume.sum()))
+
     def _storage(self, p: Array) -> tuple[Array, Array]:
         """Fluid [m^3] that each node takes up at the pressure ``p``, and its slope."""
         most = np.where(self.most > 0, self.most, 1.0)
@@ -290,13 +313,14 @@ class SalineModel:
     def step(self, pores: Pores, h: float, uptake: Array, is_open: Array, temperature: Array) -> tuple[Pores, Seepage]:
         """``h`` [s] further: ``uptake`` [m^3/s] of each node is the blood that exchanges salt with it, ``is_open`` the
         share of the small vessels that is; ``temperature`` that of the tissue."""
-        flow = Seepage(np.zeros(self.space.n_edges), np.zeros(self.space.n_nodes), np.zeros(self.space.n_nodes))
+        total = Seepage(np.zeros(self.space.n_edges), np.zeros(self.space.n_nodes), np.zeros(self.space.n_nodes))
+        blood = self.case.extraction * uptake * is_open * self.wet
         left, dt = h, pores.step
         while left > 1e-9 * h:
             last = dt >= left * (1 - 1e-9)
             part = left if last else min(dt, left)
-            new, better = self._substep(pores, part, uptake, is_open, temperature, flow)
-            if new is None:
+            flow, better = self._flow(pores, part, is_open, temperature)
+            if flow is None:
                 dt = part * better
                 if dt < LEAST_STEP:
                     raise RunError(f"the saline's time step fell below {LEAST_STEP:g} s at {pores.time:.2f} s")
@@ -304,12 +328,12 @@ class SalineModel:
             left = 0.0 if last else left - part
             # a step cut short by its end says nothing about the next
             dt = part * better if not last else max(dt, part * better)
-            pores = new
-        return replace(pores, step=dt), flow.mean()
+            total.add(part, flow.edges, flow.source, flow.warm)
+            pores = self._carry(pores, part, flow, blood)
+        return replace(pores, step=dt), total.mean()
 
-    def _substep(self, pores: Pores, dt: float, uptake: Array, is_open: Array, temperature: Array, flow: Seepage
-                 ) -> tuple[Pores | None, float]:  # fmt: skip
-        """One step of pressure and salt, None where it was too long; and the size to go on with, relative."""
+    def _flow(self, pores: Pores, dt: float, is_open: Array, temperature: Array) -> tuple[_Flow | None, float]:
+        """What flows in a step of the pressure, None where it was too long; and the size to go on with, relative."""
         space, n = self.space, self.space.n_nodes
         source, incoming, warm = np.zeros(n), np.zeros(n), np.zeros(n)
         middle = pores.time + dt / 2
@@ -320,69 +344,69 @@ class SalineModel:
                 incoming[release.nodes] += rate * release.concentration
                 own = temperature[release.nodes] if release.temperature is None else release.temperature
                 warm[release.nodes] += rate * own
-        drainage = self.drainage * is_open
-        moves = source.any() or pores.pressure.any()
-        growth = 2.0
-        if moves:
+        injected, salt = float(source.sum()), float(incoming.sum())
+        end, q, sink, growth, spread = pores.pressure, np.zeros(space.n_edges), np.zeros(n), 2.0, None
+        if injected > 0 or pores.pressure.any():
+            drainage = self.drainage * is_open
             at = Flow(self.conductance, drainage, source)
-            scale = float(np.sqrt(np.mean(pores.pressure[self.wet] ** 2)))
-            self.stepper.tolerance = 1e-4 * scale + 1e-3
-            H, _ = self._storage(pores.pressure)
+            self.stepper.tolerance = SOLVED * self._mean(pores.pressure) + 1e-3
+            # what the last steps left unsolved is made up for, but where hardly any more fits in
+            full = (self.most > 0) & (pores.swelling > FULL * self.most)
+            H = np.where(full, self._storage(pores.pressure)[0], pores.swelling)
             try:
                 result = self.stepper.step(self._storage, pores.pressure, H, dt, at, at, pores.pressure)
             except NotConverged:
                 return None, 0.25
             end = result.temperatures[2]
-            weight = self.volume / self.volume.sum()
-            size = float(np.sqrt(kernels.dot(weight, end**2))) + 1e-3
-            error = float(np.sqrt(kernels.dot(weight, result.error**2))) / (PRESSURE_TOLERANCE * size)
+            error = self._mean(result.error) / (PRESSURE_TOLERANCE * (self._mean(end) + 1e-3))
             if not np.isfinite(error):
                 return None, 0.25
             if error > 1.5 and dt > FIRST_STEP:
                 return None, min(0.7, next_step(1.0, error))
             # when a pump starts the pressure jumps: what it does in the first moments is not resolved, only counted
-            growth = 2.0 if dt <= FIRST_STEP else next_step(1.0, error)
+            growth = 2.0 if dt <= FIRST_STEP else max(0.5, next_step(1.0, error))
             mean = np.zeros(n)
             for w, p in zip(WEIGHTS, result.temperatures, strict=True):
                 mean += w * p
             q = self.conductance * (mean[space.lower] - mean[space.upper])
-            sink = drainage * np.maximum(mean, 0.0)
-        else:
-            end, q, sink = pores.pressure, np.zeros(space.n_edges), np.zeros(n)
+            sink, spread = drainage * np.maximum(mean, 0.0), mean
         out = np.empty(n)
         divergence(q, space.lower, space.upper, out)
-        drained = sink.copy()
         # what arrives at the open boundary leaves; what would come in by it is fluid like that of all tissue
         sink[self.open] = np.maximum(-out[self.open], 0.0)
-        drained[self.open] = 0.0
         source[self.open] = np.maximum(out[self.open], 0.0)
         incoming[self.open] = source[self.open] * self.case.tissue_concentration
-        swelling = pores.swelling + dt * (source - sink - out) * self.wet
-        content0, content1 = self.pores + pores.swelling, self.pores + swelling
-        if (content1[self.wet] <= 0).any():
+        rise = (source - sink - out) * self.wet
+        if (self.pores + pores.swelling + dt * rise)[self.wet].min() <= 0:
             return None, 0.5
-        carried = self.transport.step(
-            pores.salt, content0, content1, dt, q, self._spread(mean if moves else None),
-            Exchange(source, np.where(source > 0, incoming / np.where(source > 0, source, 1.0), 0.0), sink,
-                     self.case.extraction * uptake * is_open * self.wet, self.case.tissue_concentration),
-        )  # fmt: skip
-        c0 = np.where(self.wet, pores.salt / np.where(content0 > 0, content0, 1.0), carried.concentration)
-        front = np.abs(carried.concentration - c0) > FRONT * self.range
-        renewed = float(carried.through[front].max()) if front.any() else 0.0
-        if renewed > 2.0 * MOST_RENEWED and dt > 4 * LEAST_STEP:
-            return None, max(0.2, MOST_RENEWED / renewed)
-        if renewed > 0:
-            growth = min(growth, MOST_RENEWED / renewed)
-        flow.add(dt, q, source, warm)
-        through = self.open
+        return _Flow(end, q, source, incoming, warm, sink, rise, self._spread(spread), injected, salt), growth
+
+    def _carry(self, pores: Pores, dt: float, flow: _Flow, blood: Array) -> Pores:
+        """Let ``flow`` carry the salt for ``dt`` [s], in steps that move no more of it than a share of the plume."""
+        usual = self.case.tissue_concentration
+        strength = np.where(flow.source > 0, flow.incoming / np.where(flow.source > 0, flow.source, 1.0), 0.0)
+        exchange = Exchange(flow.source, strength, flow.sink, blood, usual)
+        space, content, salt = self.space, self.pores + pores.swelling, pores.salt
+        swelling, taken, left, t = pores.swelling, 0.0, 0.0, 0.0
+        comes_in = float(flow.incoming[self.open].sum())
+        while t < dt:
+            c = np.where(self.wet, salt / np.where(content > 0, content, 1.0), usual)
+            moved = turnover(flow.edges, flow.spread, space.lower, space.upper, c, exchange)
+            allowed = PLUME * float(np.abs(salt - content * usual)[self.wet].sum()) + UNRESOLVED * self.range
+            parts = max(1, math.ceil((dt - t) * moved / allowed)) if moved > 0 else 1
+            part = (dt - t) / parts
+            after = content + part * flow.rise
+            done = self.transport.step(salt, content, after, part, flow.edges, flow.spread, exchange)
+            salt, content = done.amount, after
+            taken += float(done.exchanged.sum() + done.left[~self.open].sum())
+            left += float(done.left[self.open].sum()) - part * comes_in
+            t = dt if parts == 1 else t + part
         return replace(
-            pores, time=pores.time + dt, pressure=end, swelling=swelling, salt=carried.amount,
-            injected=pores.injected + dt * float(sum(r.rate for r in self.releases if r.start <= middle < r.stop)),
-            injected_salt=pores.injected_salt + dt * float(incoming[~through].sum()),
-            taken_up=pores.taken_up + float(carried.exchanged.sum() + carried.left[~through].sum()),
-            left=pores.left + float(carried.left[through].sum() - dt * incoming[through].sum()),
-            highest=max(pores.highest, float(end.max())),
-        ), max(0.5, growth)  # fmt: skip
+            pores, time=pores.time + dt, pressure=flow.pressure, swelling=swelling + dt * flow.rise, salt=salt,
+            injected=pores.injected + dt * flow.injected, injected_salt=pores.injected_salt + dt * flow.injected_salt,
+            taken_up=pores.taken_up + taken, left=pores.left + left,
+            highest=max(pores.highest, float(flow.pressure.max())),
+        )  # fmt: skip
 
     def _spread(self, pressure: Array | None) -> Array:
         """Edge conductances [m^3/s] of the salt: diffusion in the pores, and dispersion by the flow."""

@@ -50,6 +50,10 @@ def summary_rows(summary: Mapping[str, Any]) -> list[tuple[str, str]]:
     if tumour is not None:
         rows.append(("tumour ablated", f"{100 * tumour['ablated_fraction']:.1f} %"))
         rows.append(("smallest margin", _number(tumour["minimal_margin_mm"], "mm")))
+    if saline := summary.get("saline"):
+        amount = f"{saline['injected_ml']:.2f} ml, {saline['injected_salt_g']:.3g} g of NaCl"
+        rows.append(("saline let in", f"{amount}; {saline['salt_taken_up_g']:.3g} g taken up by blood"))
+        rows.append(("pressure of it, highest", f"{saline['highest_pressure_kpa']:.0f} kPa"))
     rows += [
         ("energy unaccounted for", f"{summary['energy']['imbalance_fraction']:.1e} of that delivered"),
         ("cost", f"{run['steps']} steps, {summary['mesh']['cells']} cells, {run['wall_s']:.1f} s"),

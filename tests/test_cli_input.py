@@ -375,7 +375,7 @@ def test_version_is_that_of_the_package(capsys: pytest.CaptureFixture[str]) -> N
 # --------------------------------------------------------------------------------------- the table after a run
 
 
-def after(**electrical: Any) -> dict[str, str]:
+def _finished(**electrical: Any) -> dict[str, Any]:
     """The table of a run with these electrical numbers."""
     summary = {
         "run": {"simulated_s": 120.0, "steps": 171, "wall_s": 3.0},
@@ -390,7 +390,11 @@ def after(**electrical: Any) -> dict[str, str]:
                  "beyond_tip_mm": 4.7},
         "energy": {"imbalance_fraction": 1e-9},
     }  # fmt: skip
-    return dict(summary_rows(summary))
+    return summary
+
+
+def after(**electrical: Any) -> dict[str, str]:
+    return dict(summary_rows(_finished(**electrical)))
 
 
 def test_the_table_says_how_often_it_rolled_off_and_why_the_generator_stopped() -> None:
@@ -408,3 +412,13 @@ def test_the_table_has_words_for_each_reason_that_ends_a_protocol() -> None:
     conditions = (Elapsed(1.0), Clock(1.0), Impedance(above=1.0), Warm(90.0), Delivered(1.0))
     assert {type(c) for c in conditions} == set(get_args(Condition))
     assert {Exit(c, "stop").reason for c in conditions} | {"duration", "roll_off"} == set(STOPPED)
+
+
+def test_the_table_tells_what_became_of_the_saline() -> None:
+    summary = _finished()
+    summary["saline"] = {
+        "injected_ml": 13.0, "injected_salt_g": 0.65, "salt_taken_up_g": 0.2345, "highest_pressure_kpa": 41.2
+    }  # fmt: skip
+    rows = dict(summary_rows(summary))
+    assert rows["saline let in"] == "13.00 ml, 0.65 g of NaCl; 0.234 g taken up by blood"
+    assert rows["pressure of it, highest"] == "41 kPa"

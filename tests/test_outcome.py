@@ -373,3 +373,15 @@ def test_no_roll_off_is_null_and_repeated_ones_are_counted() -> None:
     assert (quiet["roll_off_time_s"], quiet["roll_offs"]) == (None, 0)
     twice = electrical_measures({**history, "rolled_off": [False, True, True, False, True]}, 5.0, 5.0)
     assert (twice["roll_off_time_s"], twice["roll_offs"]) == (2.0, 2)
+
+
+def test_tissue_that_a_cooled_shaft_keeps_alive_inside_the_zone_sets_no_margin() -> None:
+    mesh = section(40, shaft=2 * MM)
+    r, z = mesh.points.T
+    zone = 16 * MM - np.hypot(r, z)
+    # a sleeve around the shaft that ends within the zone
+    sleeve = np.where((z > 1 * MM) & (z < 9 * MM), r - 4 * MM, 1.0)
+    tumour = np.hypot(r, z - 6 * MM) - 4 * MM
+    plain = tumour_measures(mesh, zone, tumour)["minimal_margin_mm"]
+    assert tumour_measures(mesh, np.minimum(zone, sleeve), tumour)["minimal_margin_mm"] == pytest.approx(plain, abs=0.1)
+    assert plain == pytest.approx(6.0, abs=0.5)

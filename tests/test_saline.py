@@ -257,3 +257,28 @@ def test_perfused_devices_work_in_three_dimensions(device: dict[str, Any]) -> No
     assert abs(frame.impedance) < 0.9 * abs(next(dry.frames()).impedance)
     assert abs(_rows(wet)["salt_imbalance_fraction"]) < 1e-6
     assert abs(frame.energy["imbalance"]) <= 1e-6 * frame.energy["electrical"]
+
+
+def test_a_run_with_saline_keeps_where_the_salt_is_and_draws_it(tmp_path: Path) -> None:
+    from rfasim import cli, plot
+    from rfasim.result import Result
+
+    text = """
+name: wet
+electrodes: [{device: wet_needle, tip: [0 mm, 0 mm, -12 mm]}]
+generator: {protocol: constant_power, power: 20 W, duration: 2 s}
+saline: {infusions: [{rate: 1 ml/min, concentration: 5 %, before: 20 s}]}
+domain: {axisymmetric: true}
+mesh: {size: 0.5 mm, zone_size: 3 mm}
+"""
+    (tmp_path / "case.yaml").write_text(text, encoding="utf-8")
+    words = ["run", str(tmp_path / "case.yaml"), "--out", str(tmp_path / "out"), "--quiet", "--no-pictures"]
+    assert cli.main(words) == 0
+    result = Result.read(tmp_path / "out")
+    highest = result.summary["saline"]["highest_pressure_kpa"]
+    assert {"concentration_g_l", "pore_pressure_kpa"} <= set(result.field_names)
+    assert result.field("concentration_g_l").max() == pytest.approx(50.0, rel=0.02)
+    assert result.field("pore_pressure_kpa").max() == pytest.approx(highest, rel=0.01)
+    picture = plot.draw_saline(result)
+    assert picture.startswith(b"\x89PNG")
+    assert len(picture) > 20_000

@@ -1,0 +1,73 @@
+"""What an infusion costs: the same run without and with saline that a needle lets out, in turn.
+
+    python benchmarks/saline.py [--rounds 3]
+
+CPU seconds of whole runs, mesh included; the ratio of the medians, beside the counts that it is made of. Powers are so
+low that neither run rolls off, so that both simulate the same time; at 15 W nothing boils, at 30 W the dry run does.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import statistics
+import time
+from typing import Any
+
+from rfasim.case import case_from_dict
+from rfasim.simulation import Simulation
+
+PLACES: dict[str, dict[str, Any]] = {"half plane": {"domain": {"axisymmetric": True}}, "three dimensions": {}}
+POWERS = ("15 W", "30 W")
+NEEDLE = {"device": "cooled_wet_needle", "model": "perfused_cooled", "tip": ["0 mm", "0 mm", "-15 mm"]}
+INFUSIONS = {"dry": "0 ml/min", "1 ml/min of 5 %": "1 ml/min"}
+
+
+def case(changes: dict[str, Any], power: str, rate: str, duration: str) -> Any:
+    """A perfused-cooled needle in perfused liver; the infusion begins a minute before."""
+    return case_from_dict(
+        {
+            "name": "saline",
+            "electrodes": [NEEDLE],
+            "generator": {"protocol": "constant_power", "power": power, "duration": duration},
+            "saline": {"infusions": [{"rate": rate, "concentration": "5 %", "before": "1 min"}]}, **changes,
+        },
+        from_file=True,
+    )  # fmt: skip
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--duration", default="12 min")
+    options = parser.parse_args()
+    for (place, changes), power in itertools.product(PLACES.items(), POWERS):
+        list(Simulation(case(changes, power, "1 ml/min", "5 s")).frames())  # compiles
+        seconds: dict[str, list[float]] = {name: [] for name in INFUSIONS}
+        for _ in range(options.rounds):
+            for name, rate in INFUSIONS.items():
+                started = time.process_time()
+                simulation = Simulation(case(changes, power, rate, options.duration))
+                *_, frame = simulation.frames()
+                seconds[name].append(time.process_time() - started)
+                state, skew = simulation.state, simulation.stepper.skew
+                iterations = simulation.heat_system.iterations + (0 if skew is None else skew.iterations)
+                salt = 0.0
+                if simulation.wetting is not None and state.pores is not None:
+                    salt = abs(simulation.wetting.model.imbalance(state.pores))
+                counts = f"{state.steps} steps, {state.newton} rounds, {iterations} iterations of heat"
+                books = abs(frame.energy["imbalance"]) / frame.energy["electrical"]
+                print(
+                    f"{place}, {power}, {name}: {seconds[name][-1]:.1f} s, {simulation.mesh.n_nodes} nodes, {counts}, "
+                    f"zone {1e6 * frame.zone_volume:.2f} ml, {abs(frame.impedance):.1f} ohm, imbalance {books:.0e}, "
+                    f"of salt {salt:.0e}",
+                    flush=True,
+                )
+        dry = statistics.median(seconds["dry"])
+        for name, times in seconds.items():
+            median = statistics.median(times)
+            print(f"{place}, {power}, {name}: median {median:.1f} s, {median / dry:.2f} times")
+
+
+if __name__ == "__main__":
+    main()
