@@ -48,6 +48,7 @@ _LONGEST = 80
 # Units that case files use all the time, as exact factors to SI: they spare the quarter second that pint
 # takes, and an exact factor makes "1.5 mm" the same float as 0.0015.
 _MILLI, _MICRO = Ratio(1, 1000), Ratio(1, 1_000_000)
+_MMHG = Ratio("133.322387415")  # Pa
 _COMMON: dict[str, dict[str, int | Ratio]] = {
     "m": {
         "m": 1,
@@ -86,8 +87,8 @@ _COMMON: dict[str, dict[str, int | Ratio]] = {
     "g/l": {"g/l": 1, "g/L": 1, "mg/ml": 1, "mg/mL": 1, "kg/m^3": 1, "%": 10, "mol/l": Ratio("58.443"),
             "mol/L": Ratio("58.443"), "mmol/l": Ratio("0.058443")},
     "m^2": {"m^2": 1, "um^2": _MICRO * _MICRO, "mm^2": _MICRO},
-    "1/Pa": {"1/Pa": 1, "1/kPa": _MILLI, "1/mmHg": 1 / Ratio("133.322")},
-    "1/(Pa s)": {"1/(Pa s)": 1, "1/(mmHg s)": 1 / Ratio("133.322")},
+    "1/Pa": {"1/Pa": 1, "1/kPa": _MILLI, "1/mmHg": 1 / _MMHG},
+    "1/(Pa s)": {"1/(Pa s)": 1, "1/(mmHg s)": 1 / _MMHG},
     "m/s": {"m/s": 1, "cm/s": Ratio(1, 100), "mm/s": _MILLI},
     "Pa s": {"Pa s": 1, "mPa s": _MILLI},
     # a difference of 1 degC is 1 K; pint would read "0.5 degC" as 273.65 K

@@ -158,7 +158,7 @@ def test_every_example_is_a_quantity_of_its_unit() -> None:
 def test_every_common_unit_is_what_pint_says_it_is() -> None:
     for unit, common in quantities._COMMON.items():
         for suffix, factor in common.items():
-            known = suffix not in ("", "%", "ml/min/ml", "mol/l", "mmol/l")  # salt's moles are grams here
+            known = suffix not in ("", "%", "ml/min/ml", "mol/l", "mol/L", "mmol/l")  # salt's moles are grams here
             if unit not in ("degC", "K") and suffix.isascii() and known:
                 assert float(quantities._with_pint(suffix, unit)) == pytest.approx(float(factor), rel=1e-15)
 
