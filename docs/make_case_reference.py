@@ -228,10 +228,10 @@ def sections() -> Sections:
          [("", records.Circulation), ("pringle", Clamp)]),
         ("saline", "See [saline](physics/saline.md). Concentrations are g of NaCl in 100 ml of solution where they are in "
          "%, and else g/l or mol/l.", [("", records.Saline), ("infusions", Infusion), ("boluses", Bolus)]),
-        ("anatomy", "Needs the extra `images` (`pip install 'rfasim[images]'`). Points of the case are then in patient "
+        ("anatomy", "Needs the extra `images` (`pip install 'rfasim[images]'`), for DICOM `dicom`. Points of the case are then in patient "
          "coordinates (LPS: left, back, head).", [("", records.Anatomy)]),
         ("labels", "The list `anatomy.labels`.", [("", records.LabelImage)]),
-        ("Vessels in label images", "In `anatomy.labels[0].vessels`, by label number. See "
+        ("Vessels in label images", "In `anatomy.labels[0].vessels`, by label number or name. See "
          "[blood](physics/blood.md#vessels-from-label-images).", [("", records.LabelVessels)]),
         ("blood", "", [("", records.Blood)]),
         ("electric", "", [("", records.Electric)]),

@@ -298,16 +298,25 @@ USUAL_VELOCITY: dict[str, float] = {"portal": 0.13, "hepatic": 0.06, "artery": 0
 veins 5.1 and 6.2 cm/s (Sudhamshu 2006); hepatic artery and cava remembered; user assumed."""
 
 
+def _numbered(label: Any) -> Any:
+    """A label's number, which JSON and the command line write as text; anything else is a name."""
+    return int(label) if isinstance(label, str) and label.strip().isdecimal() else label
+
+
+Label = Annotated[int | Annotated[str, Field(min_length=1)], BeforeValidator(_numbered)]
+
+
 class LabelImage(Record):
-    """A label image (NIfTI) and what its numbers mean."""
+    """A label image (NIfTI, NRRD or DICOM SEG) and what its labels mean."""
 
     file: str = Field(min_length=1)
-    """path, from the case file's folder"""
-    mapping: dict[int, str] = Field(default={})
-    """tissue of each label number; numbers not named here say nothing"""
-    hold: tuple[int, ...] = ()
+    """path, from the case file's folder; for DICOM SEG a folder that holds one will do"""
+    mapping: dict[Label, str] = Field(default={})
+    """tissue of each label: its number, or its name where the file has names (``Tumor_*``: all that begin so); labels
+    that are not here say nothing"""
+    hold: tuple[Label, ...] = ()
     """labels whose tissue is held at blood temperature"""
-    vessels: dict[int, LabelVessels] = Field(default={})
+    vessels: dict[Label, LabelVessels] = Field(default={})
     """labels of vessels in which blood flows; the vessels come from their centre lines, not from mapping"""
 
     @model_validator(mode="after")

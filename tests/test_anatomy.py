@@ -237,7 +237,7 @@ def test_files_that_are_no_label_image_are_refused(tmp_path: Path) -> None:
         assert "\n" not in refusal.value.message
 
     refuse(tmp_path / "none.nii", "No such file")
-    refuse(tmp_path, "is not a file")
+    refuse(tmp_path, "holds no DICOM")
     (tmp_path / "text.nii").write_text("hello")
     refuse(tmp_path / "text.nii", "is no NIfTI image")
     (tmp_path / "empty.nii.gz").write_bytes(b"")

@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rfasim.anatomy.centrelines import CentreLine, centre_lines, describe, write_centre_lines
-from rfasim.anatomy.labels import LabelDistance, LabelImage, read_labels
+from rfasim.anatomy.labels import LabelDistance, LabelImage
+from rfasim.anatomy.reading import read_labels
 from rfasim.errors import InputError
 
 if TYPE_CHECKING:
@@ -52,14 +53,13 @@ def tissue_of_points(
     for number, image in _images(anatomy, base):
         labels = image.sample(points)
         entry = anatomy.labels[number]
-        for label, tissue in entry.mapping.items():
+        held_labels = {n for label in entry.hold for n in image.numbers(label)}
+        for label, tissue in ((n, tissue) for key, tissue in entry.mapping.items() for n in image.numbers(key)):
             here = labels == label
-            if label == 0:  # also what lies outside an image is 0, and says nothing
-                continue
             if tissue not in names:
                 names.append(tissue)
             index[here] = names.index(tissue)
-            held[here] = label in entry.hold
+            held[here] = label in held_labels
             found |= here
     if len(points) and not found.any():
         middle = ", ".join(f"{1e3 * x:.0f}" for x in points.mean(axis=0))
@@ -81,7 +81,7 @@ def vessel_distance(anatomy: Anatomy, base: Path | None, case: Case) -> Callable
     centre = np.array(case.domain_centre)
     fields = []
     for number, image in _images(anatomy, base):
-        hold = anatomy.labels[number].hold
+        hold = [n for label in anatomy.labels[number].hold for n in image.numbers(label)]
         if hold:
             try:
                 fields.append(LabelDistance(image, hold, centre - anatomy.crop, centre + anatomy.crop))
@@ -111,8 +111,8 @@ def vessels_of(anatomy: Anatomy, base: Path | None, case: Case) -> tuple[Vessel,
         for label, entry in anatomy.labels[number].vessels.items():
             try:
                 lines = centre_lines(
-                    image, [label], centre - anatomy.crop, centre + anatomy.crop, min_length=entry.min_length,
-                    min_diameter=entry.min_diameter,
+                    image, image.numbers(label), centre - anatomy.crop, centre + anatomy.crop,
+                    min_length=entry.min_length, min_diameter=entry.min_diameter,
                 )  # fmt: skip
             except InputError as error:
                 raise InputError(f"anatomy.labels[{number}].vessels.{label}", error.message) from None
@@ -138,11 +138,18 @@ def _images(anatomy: Anatomy, base: Path | None) -> Iterator[tuple[int, LabelIma
             image = read_labels(path)
         except InputError as error:
             raise InputError(f"anatomy.labels[{number}].file", f"{error.path}: {error.message}") from None
-        named = set(entry.mapping) | set(entry.vessels)
-        if not image.present & named:
-            there = ", ".join(map(str, sorted(image.present)[:20])) or "none"
+        named = [*entry.mapping, *entry.vessels]
+        if not any(image.numbers(label) for label in named):
+            asked = ", ".join(map(str, named))
             raise InputError(
                 f"anatomy.labels[{number}].mapping",
-                f"none of its labels ({', '.join(map(str, sorted(named)))}) is in {path}; there are: {there}",
+                f"none of its labels ({asked}) is in {path}; there are: {image.describe()}",
             )
+        for label in named:
+            if isinstance(label, str) and not image.numbers(label):
+                part = "mapping" if label in entry.mapping else "vessels"
+                raise InputError(
+                    f"anatomy.labels[{number}].{part}.{label}",
+                    f"is no label of {path}; there are: {image.describe()}",
+                )
         yield number, image

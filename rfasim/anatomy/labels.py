@@ -1,17 +1,14 @@
 """Label images: which organ each voxel of a patient's scan belongs to, in patient coordinates.
 
 Points are in metres in the LPS frame of DICOM (x to the patient's left, y to the back, z to the head).
-NIfTI files are RAS and in millimetres; the conversion happens in :func:`read_labels` and nowhere else.
 """
 
 from __future__ import annotations
 
+import fnmatch
 import functools
-import zlib
-from collections.abc import Collection
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -21,21 +18,17 @@ from rfasim.errors import InputError
 Array = NDArray[np.float64]
 Labels = NDArray[np.integer]
 
-_MOST_VOXELS = 2_000_000_000
-_RAS_TO_LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
-_METRES = {"meter": 1.0, "mm": 1e-3, "micron": 1e-6, "unknown": 1e-3}
-
-
 @dataclass(frozen=True, eq=False)
 class LabelImage:
     """Integer labels on a lattice of voxels; 0, and everything outside the image, is "nothing".
 
     ``data`` (nx, ny, nz); ``to_world`` (4, 4) takes a voxel's number (i, j, k), whole at its middle, to LPS
-    metres.
+    metres; ``names`` says what labels are called, where the file does.
     """
 
     data: Labels
     to_world: Array
+    names: Mapping[int, str] = field(default_factory=dict)
 
     @property
     def spacing(self) -> Array:
@@ -50,6 +43,23 @@ class LabelImage:
             counts = sum(np.bincount(plane.ravel(), minlength=2**16) for plane in self.data)
             return frozenset(np.flatnonzero(counts).tolist()) - {0}
         return frozenset(np.unique(self.data).tolist()) - {0}
+
+    def numbers(self, label: int | str) -> list[int]:
+        """The numbers that ``label`` means: itself, or those with that name (``Tumor_*``: that begin so; upper and
+        lower case are alike); empty where there is none."""
+        if not isinstance(label, str):
+            return [label] if label in self.present else []
+        wanted = label.casefold()
+        return [
+            number
+            for number, name in self.names.items()
+            if fnmatch.fnmatchcase(name.casefold(), wanted) and number in self.present
+        ]
+
+    def describe(self) -> str:
+        """The labels that occur, for a message."""
+        found = [f"{n} ({self.names[n]})" if n in self.names else str(n) for n in sorted(self.present)[:20]]
+        return ", ".join(found) or "none"
 
     def voxels(self, points: ArrayLike) -> Array:
         """Voxel numbers (n, 3), not rounded, of ``points`` (n, 3) in LPS metres."""
@@ -72,7 +82,7 @@ class LabelImage:
         first, last = np.clip(first, 0, self.data.shape), np.clip(last + 1, 0, self.data.shape)
         to_world = self.to_world.copy()
         to_world[:3, 3] += to_world[:3, :3] @ first
-        return LabelImage(self.data[tuple(map(slice, first, np.maximum(first, last)))], to_world)
+        return LabelImage(self.data[tuple(map(slice, first, np.maximum(first, last)))], to_world, self.names)
 
     def distance(self, labels: Collection[int], points: ArrayLike, reach: float = 0.03) -> Array:
         """Signed distance (n,) in metres from ``points`` to the voxels of ``labels``, negative inside.
@@ -159,100 +169,3 @@ class LabelDistance:
             best = np.minimum(best, np.linalg.norm(gap, axis=1))
         signed: Array = np.where(inside, -best, best) + beyond
         return signed
-
-
-def read_labels(path: str | Path) -> LabelImage:
-    """The label image in a NIfTI file (``.nii``, ``.nii.gz``).
-
-    Raises InputError when the file is missing, cut off or no NIfTI file, has more than one volume, labels
-    that are no whole numbers, more than 2e9 voxels, or no usable place in the patient's coordinates; and
-    when nibabel is not installed. The last few images are kept in memory.
-    """
-    path = Path(path)
-    try:
-        status = path.stat()
-    except OSError as error:
-        raise InputError(str(path), f"cannot be read: {error.strerror or error}") from None
-    if not path.is_file():
-        raise InputError(str(path), "is not a file; give a NIfTI label image (.nii or .nii.gz)")
-    return _read_labels(str(path), status.st_mtime_ns, status.st_size)
-
-
-@functools.lru_cache(maxsize=4)
-def _read_labels(path: str, _changed: int, _size: int) -> LabelImage:
-    try:
-        import nibabel
-    except ImportError:
-        raise InputError(
-            path, "needs nibabel to be read; install it with: pip install 'rfasim[images]'"
-        ) from None
-    try:
-        image: Any = nibabel.load(path)
-        header: Any = image.header
-        units = header.get_xyzt_units()[0]
-        placed = int(header["sform_code"]) > 0 or int(header["qform_code"]) > 0
-        affine = np.array(image.affine, dtype=np.float64)
-    except Exception as error:  # nibabel has a class of error for each way in which a header can be broken
-        raise InputError(path, f"is no NIfTI image that can be read ({_first_line(error)})") from None
-    shape = image.shape
-    if len(shape) < 3 or any(n != 1 for n in shape[3:]):
-        raise InputError(
-            path, f"has the shape {_times(shape)}; a label image is one volume with three dimensions"
-        )
-    count = int(np.prod([int(n) for n in shape], dtype=object))
-    if not 0 < count <= _MOST_VOXELS:
-        raise InputError(path, f"has {_times(shape)} voxels; from 1 to 2e9 can be read. Crop or resample it")
-    kind = image.get_data_dtype()
-    if kind.kind not in "iuf":
-        raise InputError(path, f"holds values of type {kind}; labels are whole numbers")
-    try:
-        data = np.asanyarray(image.dataobj).reshape(shape[:3])
-    except MemoryError:
-        raise InputError(path, f"has {_times(shape)} voxels, more than fit into memory; crop it") from None
-    except (OSError, EOFError, ValueError, zlib.error) as error:
-        raise InputError(path, f"is cut off or damaged ({_first_line(error)}); copy it again") from None
-    return LabelImage(_whole(path, data), _world(path, affine, units, placed))
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]
-
-
-def _times(shape: tuple[int, ...]) -> str:
-    return " x ".join(map(str, shape))
-
-
-def _whole(path: str, data: NDArray[Any]) -> Labels:
-    """``data`` as integers; floats are accepted when they hold whole numbers (many tools save masks so)."""
-    if data.dtype.kind in "iu":
-        return data if data.dtype.itemsize <= 4 else data.astype(np.int64)
-    labels = np.zeros(data.shape, dtype=np.int32)
-    for plane, values in zip(labels, data, strict=True):
-        if not (
-            np.isfinite(values).all() and (values == np.rint(values)).all() and (np.abs(values) < 2**31).all()
-        ):
-            bad = values[~(values == np.rint(values)) | ~np.isfinite(values)]
-            example = f", such as {bad.flat[0]:g}" if bad.size else ""
-            raise InputError(
-                path,
-                f"holds values that are no whole numbers{example}; give a label image, not a scan",
-            )
-        plane[...] = values
-    return labels
-
-
-def _world(path: str, affine: Array, units: str, placed: bool) -> Array:
-    if not placed:
-        raise InputError(
-            path,
-            "does not say where it lies in the patient (sform and qform codes are 0); "
-            "export it with its orientation",
-        )
-    axes = affine[:3, :3]
-    lengths = np.linalg.norm(axes, axis=0) if np.isfinite(affine).all() else np.zeros(3)
-    if not (lengths > 0).all() or abs(np.linalg.det(axes / np.where(lengths > 0, lengths, 1.0))) < 1e-3:
-        raise InputError(path, "has voxels without volume: its affine matrix is singular or holds NaN")
-    scale = _METRES.get(units, 1e-3)
-    to_metres = np.diag([scale, scale, scale, 1.0])
-    world: Array = _RAS_TO_LPS @ to_metres @ affine
-    return world
