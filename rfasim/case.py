@@ -197,6 +197,14 @@ Domain = Annotated[
 ]
 
 
+def _numbered(label: Any) -> Any:
+    """A label's number, which JSON and the command line write as text; anything else is a name."""
+    return int(label) if isinstance(label, str) and label.strip().isdecimal() else label
+
+
+Label = Annotated[int | Annotated[str, Field(min_length=1)], BeforeValidator(_numbered)]
+
+
 class _Tumour(Record):
     centre: Point
     tissue: str = "tumour"
@@ -224,7 +232,23 @@ class EllipsoidTumour(_Tumour):
         return geometry.Ellipsoid(np.array(self.centre), np.array(self.semi_axes))
 
 
-Tumour = Annotated[BallTumour | EllipsoidTumour, Field(discriminator="shape")]
+class LabelTumour(Record):
+    """A tumour in a label image (NIfTI, NRRD or DICOM SEG), with a smooth surface through its voxels."""
+
+    shape: Literal["labels"]
+    file: str = Field(min_length=1)
+    """path, from the case file's folder"""
+    label: Label = 1
+    """its number, or its name where the file has names"""
+    tissue: str = "tumour"
+
+    @property
+    def sharp(self) -> bool:
+        """Whether the mesh follows its surface: it does not."""
+        return False
+
+
+Tumour = Annotated[BallTumour | EllipsoidTumour | LabelTumour, Field(discriminator="shape")]
 
 
 class Vessel(Record):
@@ -296,14 +320,6 @@ class LabelVessels(Record):
 USUAL_VELOCITY: dict[str, float] = {"portal": 0.13, "hepatic": 0.06, "artery": 0.3, "cava": 0.15, "user": 0.1}
 """Mean velocities [m/s] over the cross-section: main portal vein 864 ml/min in 12 mm (Brown 1989, Gut 30:503); hepatic
 veins 5.1 and 6.2 cm/s (Sudhamshu 2006); hepatic artery and cava remembered; user assumed."""
-
-
-def _numbered(label: Any) -> Any:
-    """A label's number, which JSON and the command line write as text; anything else is a name."""
-    return int(label) if isinstance(label, str) and label.strip().isdecimal() else label
-
-
-Label = Annotated[int | Annotated[str, Field(min_length=1)], BeforeValidator(_numbered)]
 
 
 class LabelImage(Record):

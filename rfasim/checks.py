@@ -175,7 +175,9 @@ def _axisymmetry(case: Case) -> Found:
         yield "electrodes[0]", f"does not point along the z axis, {three}"
     elif off > _NEAR:
         yield "electrodes[0]", f"does not lie on the z axis (it is {_mm(off)} away), {three}"
-    if case.tumour is not None:
+    if case.tumour is not None and case.tumour.shape == "labels":
+        yield "tumour", f"from a label image is not round about the z axis, {three}"
+    elif case.tumour is not None:
         if math.hypot(*case.tumour.centre[:2]) > _NEAR:
             yield "tumour.centre", f"{_point(case.tumour.centre)} is not on the z axis, {three}"
         if case.tumour.shape == "ellipsoid" and case.tumour.semi_axes[0] != case.tumour.semi_axes[1]:
@@ -212,7 +214,7 @@ def _tissue_names(case: Case) -> Found:
 
 
 def _tumour(case: Case) -> Found:
-    if case.tumour is None:
+    if case.tumour is None or case.tumour.shape == "labels":  # what is in an image is looked at when that is read
         return
     random = np.random.default_rng(0)
     way = random.normal(size=(500, 3))

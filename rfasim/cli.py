@@ -106,6 +106,24 @@ def build_parser() -> argparse.ArgumentParser:
     show.add_argument("folder", metavar="DIR", type=Path)
     show.add_argument("--json", action="store_true", help="print the summary as JSON")
 
+    export = verb("export", export_zone, "write a result's zone on the grid of one of the patient's images")
+    export.add_argument("folder", metavar="DIR", type=Path, help="result folder")
+    export.add_argument("--like", metavar="IMAGE", type=Path, required=True, help="label image with the grid to use")
+    export.add_argument(
+        "--out", metavar="FILE", type=Path, help="a .nii, .nii.gz or .seg.nrrd file (default: DIR/zone.nii.gz)"
+    )
+
+    compare = verb("compare", compare_zones, "compare a predicted zone with a segmented ablation")
+    compare.add_argument("predicted", metavar="PREDICTED", type=Path, help="result folder or label image")
+    compare.add_argument("actual", metavar="ACTUAL", type=Path, help="label image of the ablation")
+    compare.add_argument("--predicted-label", metavar="LABEL", default="1", help="number or name (default: 1)")
+    compare.add_argument("--label", metavar="LABEL", default="1", help="of the ablation: number or name (default: 1)")
+    compare.add_argument(
+        "--registration", metavar="FILE", type=Path,
+        help="rigid motion of PREDICTED: text, 4 lines of 4 numbers, in mm (LPS); none when not given",
+    )  # fmt: skip
+    compare.add_argument("--json", action="store_true", help="print the numbers as JSON")
+
     verify = verb("verify", verify_physics, "compare with exact solutions; exit 1 when a gate is missed")
     verify.add_argument("--quick", action="store_true", help="a selection that takes seconds")
     verify.add_argument("--json", action="store_true", help="print the table as JSON")
@@ -420,6 +438,8 @@ def _comparable(case: Case) -> dict[str, Any]:
     del data["solver"]["threads"]
     if data["mesh"]["file"] is not None:
         data["mesh"]["file"] = Path(data["mesh"]["file"]).name
+    if "file" in (data["tumour"] or {}):
+        data["tumour"]["file"] = Path(data["tumour"]["file"]).name
     for image in (data["anatomy"] or {"labels": []})["labels"]:
         image["file"] = Path(image["file"]).name
     return data
@@ -633,6 +653,60 @@ def show_result(options: argparse.Namespace) -> int:
     print_rows(summary_rows(result.summary), f"{result.summary['case']}{partial}")
     for picture in pictures:
         print(f"Picture: {picture}")
+    return DONE
+
+
+def export_zone(options: argparse.Namespace) -> int:
+    """Write a result's zone on the grid of an image."""
+    from rfasim.agreement import zone_image
+    from rfasim.anatomy import read_labels
+    from rfasim.anatomy.writing import write_nifti, write_seg_nrrd
+    from rfasim.checkpoint import disk_errors
+    from rfasim.result import Result
+
+    out = options.folder / "zone.nii.gz" if options.out is None else options.out
+    endings = (".nii", ".nii.gz", ".seg.nrrd")
+    if not out.name.endswith(endings):
+        raise InputError("--out", f"'{out.name}' is of no known kind; end it in {', '.join(endings)}")
+    image = zone_image(Result.read(options.folder), read_labels(options.like))
+    with disk_errors(out):
+        if out.name.endswith(".seg.nrrd"):
+            write_seg_nrrd(out, image)
+        else:
+            write_nifti(out, image.data, image.to_world)
+    print(f"Written: {out} (label 1: the zone, {1e6 * image.voxel_volume * int(image.data.sum()):.2f} ml in voxels)")
+    return DONE
+
+
+def compare_zones(options: argparse.Namespace) -> int:
+    """Compare a predicted zone with a segmented ablation."""
+    from rfasim.agreement import compare, labels_of, read_registration
+    from rfasim.anatomy import read_labels
+    from rfasim.terminal import print_rows
+
+    def label(word: str) -> int | str:
+        return int(word) if word.isdecimal() else word
+
+    actual = read_labels(options.actual)
+    motion = None if options.registration is None else read_registration(options.registration)
+    found = compare(
+        labels_of(options.predicted, actual), actual, predicted_label=label(options.predicted_label),
+        actual_label=label(options.label), registration=motion,
+    )  # fmt: skip
+    if options.json:
+        print(json.dumps(found, indent=2))
+        return DONE
+    rows = [
+        ("Dice coefficient", f"{found['dice']:.3f}"),
+        ("surface distance, mean", f"{found['mean_surface_distance_mm']:.2f} mm"),
+        ("surface distance, 95 %", f"{found['surface_distance_95_mm']:.2f} mm"),
+        ("surface distance, largest", f"{found['hausdorff_distance_mm']:.2f} mm"),
+        ("volume, predicted", f"{found['predicted_volume_ml']:.2f} ml"),
+        ("volume, actual", f"{found['actual_volume_ml']:.2f} ml"),
+        ("distance of the middles", f"{found['centre_distance_mm']:.2f} mm"),
+        ("registration", "as given" if found["registration"] else "none"),
+    ]
+    print_rows(rows, f"{options.predicted} against {options.actual}")
     return DONE
 
 

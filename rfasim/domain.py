@@ -64,6 +64,27 @@ class Domain:
     vessels: tuple[Vessel, ...]  # those of the case, then those from its label images
     vessel_of_cell: Array  # (n_cells,) the vessel whose lumen a cell is in, where blood flows; else -1
     source_centre: Array  # middle of the contacts, (d,)
+    tumour: geometry.Shape | None  # patient's or made up
+
+
+def tumour_shape(case: Case, base: Path | None) -> geometry.Shape | None:
+    """The case's tumour, read from its label image where it is in one; raises InputError."""
+    if case.tumour is None:
+        return None
+    if case.tumour.shape != "labels":
+        return case.tumour.geometry()
+    from rfasim.anatomy import tumour_shape
+
+    shape = tumour_shape(case.tumour, base)
+    depth = float(case.domain.depth(shape.labelled, case.domain_centre).min())
+    if depth < 0:
+        at = ", ".join(f"{1e3 * x:.1f}" for x in shape.centre)
+        raise InputError(
+            "tumour",
+            f"its middle is ({at}) mm, and it reaches {-1e3 * depth:.1f} mm outside the domain, a {case.domain}; "
+            "bring the needle to it or enlarge the domain",
+        )
+    return shape
 
 
 def build_domain(case: Case, base: Path | None = None) -> Domain:
@@ -72,7 +93,8 @@ def build_domain(case: Case, base: Path | None = None) -> Domain:
     mesh = _mesh_of(case, base, vessels)
     space = Space(mesh.points, mesh.cells)
     library = resolve_tissues(case.tissues)
-    names, cell_tissue, held_cells = _tissue_of_cells(case, vessels, mesh, library, base)
+    tumour = tumour_shape(case, base)
+    names, cell_tissue, held_cells = _tissue_of_cells(case, vessels, mesh, library, base, tumour)
     tissues = tuple(library[name] if name in library else _metal(case, name) for name in names)
     is_metal = np.array([name not in library for name in names])
     parts = {
@@ -158,6 +180,7 @@ def build_domain(case: Case, base: Path | None = None) -> Domain:
         vessels=vessels,
         vessel_of_cell=vessel_of_cell,
         source_centre=_source_centre(mesh, contact_names),
+        tumour=tumour,
     )
 
 
@@ -222,7 +245,7 @@ def _mesh_of(case: Case, base: Path | None, all_of_them: tuple[Vessel, ...] | No
     every = all_vessels(case, base) if all_of_them is None else all_of_them
     meshed = lumens.groups(case, every, options.size or DEFAULT_SIZE)
     surfaces = lumens.surfaces(case, every, meshed)
-    if case.tumour is not None and case.tumour.sharp:
+    if case.tumour is not None and case.tumour.shape != "labels" and case.tumour.sharp:
         shape = case.tumour.geometry()
         size = max(options.size or DEFAULT_SIZE, shape_size(shape) / 15)
         surfaces.append(Surface("tumour", shape, size, inside="tumour", rest="surface"))
@@ -316,7 +339,8 @@ def _extra_sizes(case: Case, base: Path | None, walls: Callable[[Array, Array], 
 
 
 def _tissue_of_cells(case: Case, vessels: tuple[Vessel, ...], mesh: Mesh, library: dict[str, Tissue],
-                     base: Path | None) -> tuple[list[str], Array, Array]:  # fmt: skip
+                     base: Path | None, tumour: geometry.Shape | None
+                     ) -> tuple[list[str], Array, Array]:  # fmt: skip
     """Tissue names, index of each cell, and the cells that are held at blood temperature."""
     names: list[str] = []
 
@@ -335,9 +359,9 @@ def _tissue_of_cells(case: Case, vessels: tuple[Vessel, ...], mesh: Mesh, librar
 
         found, index, held = tissue_of_points(case.anatomy, centroids, base)
         tissue = np.array([number(name) for name in found], np.uint32)[index]
-    if case.tumour is not None and not case.tumour.sharp:
+    if case.tumour is not None and tumour is not None and not case.tumour.sharp:
         # blood in a vessel stays blood where a tumour touches it
-        tissue[(case.tumour.geometry().distance(centroids) < 0) & ~held] = number(case.tumour.tissue)
+        tissue[(tumour.distance(centroids) < 0) & ~held] = number(case.tumour.tissue)
     for region, name in enumerate(mesh.region_names):
         cells = mesh.regions == region
         if not cells.any() or name == "tissue":

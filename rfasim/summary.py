@@ -23,7 +23,7 @@ def summary_of(simulation: Simulation, history: Any, probes: Any, last: Frame, *
     points = mesh.points
     if mesh.axisymmetric:
         points = np.stack([points[:, 0], np.zeros(mesh.n_nodes), points[:, 1]], axis=1)
-    tumour = None if case.tumour is None else case.tumour.geometry().distance(points)
+    tumour = None if simulation.domain.tumour is None else simulation.domain.tumour.distance(points)
     summary = summarise(
         case_name=case.name, case_sha256=case.sha256, version=rfasim.__version__, criterion=case.zone.criterion,
         mesh=mesh, mesh_seconds=mesh_seconds, history=history, probes=probes, last=last,

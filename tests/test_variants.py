@@ -6,7 +6,6 @@ import dataclasses
 import json
 import shlex
 import signal
-import time
 from pathlib import Path
 from typing import Any
 
@@ -301,7 +300,7 @@ def test_ctrl_c_between_two_variants_leaves_the_complete_one(
         patched.setattr(ResultWriter, "finish", interrupt)
         assert run("--quiet") == 130
     with monkeypatch.context() as patched:
-        patched.setattr(cli, "_simulate", lambda *_, **__: (signal.raise_signal(signal.SIGINT), time.sleep(1.0)))
+        patched.setattr(cli, "_simulate", lambda *_, **__: signal.raise_signal(signal.SIGINT))
         assert run("--quiet", "--resume") == 130  # at once, in the mesh
     assert "interrupted at once; this goes on with what out holds: rfasim run" in capsys.readouterr().err
     assert run("--quiet", "--resume") == 0

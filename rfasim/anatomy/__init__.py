@@ -12,10 +12,11 @@ from numpy.typing import NDArray
 from rfasim.anatomy.centrelines import CentreLine, centre_lines, describe, write_centre_lines
 from rfasim.anatomy.labels import LabelDistance, LabelImage
 from rfasim.anatomy.reading import read_labels
+from rfasim.anatomy.smooth import LabelShape
 from rfasim.errors import InputError
 
 if TYPE_CHECKING:
-    from rfasim.case import Anatomy, Case, Vessel
+    from rfasim.case import Anatomy, Case, LabelTumour, Vessel
 
 Array = NDArray[np.float64]
 
@@ -23,10 +24,12 @@ __all__ = [
     "CentreLine",
     "LabelDistance",
     "LabelImage",
+    "LabelShape",
     "centre_lines",
     "describe",
     "read_labels",
     "tissue_of_points",
+    "tumour_shape",
     "vessel_distance",
     "vessels_of",
     "write_centre_lines",
@@ -70,6 +73,22 @@ def tissue_of_points(
         )
     used = np.unique(index)
     return [names[k] for k in used], np.searchsorted(used, index).astype(np.uint32), held
+
+
+def tumour_shape(tumour: LabelTumour, base: Path | None) -> LabelShape:
+    """The tumour that a label image holds; raises InputError with the path in the case."""
+    path = Path(tumour.file) if base is None else base / tumour.file
+    try:
+        image = read_labels(path)
+    except InputError as error:
+        raise InputError("tumour.file", f"{error.path}: {error.message}") from None
+    numbers = image.numbers(tumour.label)
+    if not numbers:
+        raise InputError("tumour.label", f"'{tumour.label}' is no label of {path}; there are: {image.describe()}")
+    try:
+        return LabelShape(image, numbers)
+    except InputError as error:
+        raise InputError("tumour.file", f"{path}: {error.message}") from None
 
 
 def vessel_distance(anatomy: Anatomy, base: Path | None, case: Case) -> Callable[[Array], Array]:

@@ -36,6 +36,11 @@ class LabelImage:
         lengths: Array = np.linalg.norm(self.to_world[:3, :3], axis=0)
         return lengths
 
+    @property
+    def voxel_volume(self) -> float:
+        """Volume of a voxel [m^3]."""
+        return abs(float(np.linalg.det(self.to_world[:3, :3])))
+
     @functools.cached_property
     def present(self) -> frozenset[int]:
         """The labels that occur, without 0."""

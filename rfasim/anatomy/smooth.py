@@ -1,0 +1,105 @@
+"""Labels as a shape with a smooth surface: shape-based interpolation of coarse voxels.
+
+Each voxel's middle gets its signed distance to the labels' voxels, and a cubic spline goes through these (after
+Herman, Zheng & Bucholtz 1992, IEEE Comput. Graph. Appl. 12(3):69), so that thick slices make no steps. The spline
+smooths, and is drawn back by what it smoothed (as Taubin 1995 does with meshes), so that it does not shrink. Nothing is
+triangulated, so nothing can fail.
+
+Of balls and ellipsoids of 16 to 30 mm in voxels of 1 to 5 mm the surface is right to 0.6 of the longest edge of a voxel
+at its worst point and to 0.18 in the mean square, without bias (below 0.05); the volume is that of the voxels to 6 %
+(tests/test_smooth.py). What is two voxels wide may lose a fifth of its volume.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rfasim.anatomy.labels import LabelImage
+from rfasim.errors import InputError
+
+Array = NDArray[np.float64]
+PADDING = 3  # voxels around all that are labelled
+
+
+class LabelShape:
+    """The labels ``numbers`` of an image as a signed distance [m]: negative inside; LPS metres.
+
+    Far outside the voxels it is the distance to their box and what is known at its edge. Raises InputError where no
+    voxel has one of the labels, and for sheared voxels.
+    """
+
+    def __init__(self, image: LabelImage, numbers: Collection[int]) -> None:
+        from scipy.ndimage import convolve1d, distance_transform_edt
+
+        axes = image.to_world[:3, :3] / image.spacing
+        if not np.allclose(axes.T @ axes, np.eye(3), atol=1e-3):
+            raise InputError("", "its voxels are sheared, so it has no simple distances; resample it to right angles")
+        is_in = np.isin(image.data, list(set(numbers) - {0}))
+        if not is_in.any():
+            raise InputError("", "no voxel has the label")
+        there = np.argwhere(is_in)
+        first, last = there.min(axis=0), there.max(axis=0) + 1
+        is_in = np.pad(is_in[tuple(map(slice, first, last))], PADDING)
+        to_world = image.to_world.copy()
+        to_world[:3, 3] += to_world[:3, :3] @ (first - PADDING)
+        self._grid = LabelImage(is_in.astype(np.uint8), to_world)
+        signed = np.zeros(is_in.shape)
+        own = np.indices(is_in.shape)
+        for kind, sign in ((True, -1.0), (False, 1.0)):
+            nearest = distance_transform_edt(
+                is_in == kind, sampling=image.spacing, return_distances=False, return_indices=True
+            )
+            # to the box of the nearest voxel of the other kind
+            gap = np.maximum(np.abs(nearest - own) - 0.5, 0.0) * image.spacing[:, None, None, None]
+            signed = np.where(is_in == kind, sign * np.linalg.norm(gap, axis=0), signed)
+        smooth = signed
+        for axis in range(3):  # the values at the voxels' middles of a spline with the distances as coefficients
+            smooth = convolve1d(smooth, [1 / 6, 4 / 6, 1 / 6], axis=axis, mode="nearest")
+        self._coefficients = 2.0 * signed - smooth
+
+    @property
+    def labelled(self) -> Array:
+        """Middles of the labelled voxels (n, 3)."""
+        return self._places(np.argwhere(self._grid.data).astype(np.float64))
+
+    @property
+    def centre(self) -> Array:
+        """Their mean (3,)."""
+        return np.asarray(self.labelled.mean(axis=0))
+
+    def distance(self, points: Array) -> Array:
+        """Signed distance [m] of points (n, 3)."""
+        from scipy.ndimage import map_coordinates
+
+        position = self._grid.voxels(points)
+        clamped = np.clip(position, 0, np.array(self._grid.data.shape) - 1)
+        value = map_coordinates(self._coefficients, clamped.T, order=3, prefilter=False, mode="nearest")
+        beyond = np.linalg.norm((position - clamped) * self._grid.spacing, axis=1)
+        return np.asarray(value + beyond)
+
+    def surface(self) -> Array:
+        """Triangles (n, 3, 3) of the surface, by marching cubes on a grid as fine as the voxels' shortest edge."""
+        from skimage.measure import marching_cubes
+
+        find: Any = marching_cubes
+        parts = np.rint(self._grid.spacing / self._grid.spacing.min()).astype(int)
+        along = [np.arange((n - 1) * part + 1) / part for n, part in zip(self._grid.data.shape, parts, strict=True)]
+        nodes = np.stack(np.meshgrid(*along, indexing="ij"), axis=-1)
+        values = self.distance(self._places(nodes.reshape(-1, 3))).reshape(nodes.shape[:3])
+        vertices, faces, _, _ = find(values, 0.0)
+        return np.asarray(self._places(vertices / parts)[faces])
+
+    def _places(self, numbers: Array) -> Array:
+        places: Array = numbers @ self._grid.to_world[:3, :3].T + self._grid.to_world[:3, 3]
+        return places
+
+    def bounds(self) -> tuple[Array, Array]:
+        """Lower and upper corner (3,) of a box around the shape."""
+        ends = np.array([np.zeros(3), np.array(self._grid.data.shape) - 1.0]).T
+        corners = np.stack(np.meshgrid(*ends, indexing="ij"), axis=-1).reshape(-1, 3)
+        places = self._places(corners.astype(np.float64))
+        return places.min(axis=0), places.max(axis=0)
