@@ -29,6 +29,7 @@ from rfasim.electrodes import AnyDevice, Device
 from rfasim.errors import InputError
 from rfasim.generator import GROUND, Connection
 from rfasim.infusion import Saline
+from rfasim.markups import read_line
 from rfasim.protocols import Generator
 from rfasim.quantities import (
     Density,
@@ -607,7 +608,24 @@ def load_case(path: str | Path, overrides: Iterable[tuple[str, str]] = ()) -> Ca
         raise InputError(str(path), "is no case file: it has to hold lines such as 'frequency: 480 kHz'")
     for place, value in overrides:
         override(data, place, parse_yaml(value, place))
+    _follow_lines(data, path.parent)
     return case_from_dict(data, from_file=True)
+
+
+def _follow_lines(data: dict[str, Any], base: Path) -> None:
+    """Put the entry and the target that a device's ``line`` holds in its place."""
+    electrodes = data.get("electrodes")
+    for index, device in enumerate(electrodes if isinstance(electrodes, list) else ()):
+        if not isinstance(device, dict) or not isinstance(device.get("line"), str):
+            continue
+        given = [name for name in ("tip", "direction", "entry", "target") if device.get(name) is not None]
+        if given:
+            raise InputError(f"electrodes[{index}].line", f"and {given[0]} say the same thing; leave one out")
+        try:
+            ends = read_line(base / device.pop("line"))
+        except InputError as error:
+            raise InputError(f"electrodes[{index}].line", f"{error.path} {error.message}") from None
+        device |= {name: [f"{1e3 * x!r} mm" for x in end] for name, end in zip(("entry", "target"), ends, strict=True)}
 
 
 _STEP = re.compile(r"\.?([^.\[\]\s]+)|\[(\d+)\]")

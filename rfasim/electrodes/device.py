@@ -251,10 +251,15 @@ class Placed(Device):
     """the point the device is aimed at; the tip comes to lie there"""
     beyond_target: Distance = 0.0
     """how much further the tip is pushed"""
+    line: str | None = None
+    """a line of 3D Slicer (``.mrk.json``, from the case file's folder): its first point is the entry, its last the
+    target"""
 
     @model_validator(mode="after")
     def _one_pose(self) -> Self:
         by_tip = self.tip is not None or self.direction is not None
+        if self.line is not None:
+            raise Problems([("line", "is read with a case file only; give entry and target")])
         by_target = self.entry is not None or self.target is not None
         problems: list[tuple[str, str]] = []
         if by_tip and by_target:

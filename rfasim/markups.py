@@ -1,0 +1,51 @@
+"""A needle's way from 3D Slicer: the line of a markups file (``.mrk.json``)."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+from rfasim.errors import InputError
+
+# what the file calls the frame -> signs that make it LPS
+_FRAMES = {"LPS": (1, 1, 1), "1": (1, 1, 1), "RAS": (-1, -1, 1), "0": (-1, -1, 1)}
+_UNITS = {"mm": 1e-3, "cm": 1e-2, "m": 1.0}
+Point = tuple[float, float, float]
+
+
+def read_line(path: Path) -> tuple[Point, Point]:
+    """The first and the last point [m, LPS] of the one line in a markups file; raises InputError."""
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InputError(str(path), f"cannot be read: {error.strerror or error}") from None
+    except ValueError:
+        raise InputError(str(path), "is no JSON, or cut off; give a markups line (.mrk.json) of 3D Slicer") from None
+    markups = data.get("markups") if isinstance(data, dict) else None
+    lines = [m for m in markups if isinstance(m, dict) and m.get("type") == "Line"] if isinstance(markups, list) else []
+    if len(lines) != 1:
+        raise InputError(str(path), f"holds {len(lines)} lines; give a markups file of 3D Slicer with one line")
+    (line,) = lines
+    frame, unit = str(line.get("coordinateSystem", "LPS")), str(line.get("coordinateUnits", "mm"))
+    if frame not in _FRAMES or unit not in _UNITS:
+        raise InputError(str(path), f"has coordinates in {frame}, {unit}; LPS or RAS, in mm, cm or m, can be read")
+    points = [_position(point) for point in line.get("controlPoints") or ()]
+    if len(points) != 2 or None in points:
+        found = f"has a line of {len(points)} points"
+        raise InputError(str(path), f"{found}; it takes two that are placed, entry and target")
+    signs, scale = _FRAMES[frame], _UNITS[unit]
+    entry, target = (tuple(sign * scale * x for sign, x in zip(signs, p or (), strict=True)) for p in points)
+    return entry, target  # type: ignore[return-value]
+
+
+def _position(point: Any) -> Point | None:
+    """The place of a control point, None where it has none."""
+    if not isinstance(point, dict) or point.get("positionStatus", "defined") != "defined":
+        return None
+    where = point.get("position")
+    if not isinstance(where, list) or len(where) != 3 or not all(isinstance(x, (int, float)) for x in where):
+        return None
+    x, y, z = (float(value) for value in where)
+    return (x, y, z) if all(map(math.isfinite, (x, y, z))) else None
