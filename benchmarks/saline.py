@@ -10,11 +10,13 @@ from __future__ import annotations
 
 import argparse
 import itertools
-import statistics
-import time
+from functools import partial
 from typing import Any
 
+from common import in_turn
+
 from rfasim.case import case_from_dict
+from rfasim.frame import Frame
 from rfasim.simulation import Simulation
 
 PLACES: dict[str, dict[str, Any]] = {"half plane": {"domain": {"axisymmetric": True}}, "three dimensions": {}}
@@ -36,6 +38,21 @@ def case(changes: dict[str, Any], power: str, rate: str, duration: str) -> Any:
     )  # fmt: skip
 
 
+def tell(simulation: Simulation, frame: Frame) -> str:
+    """The counts that a run's time is made of, and what came of it."""
+    state, skew = simulation.state, simulation.stepper.skew
+    iterations = simulation.heat_system.iterations + (0 if skew is None else skew.iterations)
+    salt = 0.0
+    if simulation.wetting is not None and state.pores is not None:
+        salt = abs(simulation.wetting.model.imbalance(state.pores))
+    counts = f"{state.steps} steps, {state.newton} rounds, {iterations} iterations of heat"
+    books = abs(frame.energy["imbalance"]) / frame.energy["electrical"]
+    return (
+        f"{simulation.mesh.n_nodes} nodes, {counts}, zone {1e6 * frame.zone_volume:.2f} ml, "
+        f"{abs(frame.impedance):.1f} ohm, imbalance {books:.0e}, of salt {salt:.0e}"
+    )
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=3)
@@ -43,30 +60,8 @@ def main() -> None:
     options = parser.parse_args()
     for (place, changes), power in itertools.product(PLACES.items(), POWERS):
         list(Simulation(case(changes, power, "1 ml/min", "5 s")).frames())  # compiles
-        seconds: dict[str, list[float]] = {name: [] for name in INFUSIONS}
-        for _ in range(options.rounds):
-            for name, rate in INFUSIONS.items():
-                started = time.process_time()
-                simulation = Simulation(case(changes, power, rate, options.duration))
-                *_, frame = simulation.frames()
-                seconds[name].append(time.process_time() - started)
-                state, skew = simulation.state, simulation.stepper.skew
-                iterations = simulation.heat_system.iterations + (0 if skew is None else skew.iterations)
-                salt = 0.0
-                if simulation.wetting is not None and state.pores is not None:
-                    salt = abs(simulation.wetting.model.imbalance(state.pores))
-                counts = f"{state.steps} steps, {state.newton} rounds, {iterations} iterations of heat"
-                books = abs(frame.energy["imbalance"]) / frame.energy["electrical"]
-                print(
-                    f"{place}, {power}, {name}: {seconds[name][-1]:.1f} s, {simulation.mesh.n_nodes} nodes, {counts}, "
-                    f"zone {1e6 * frame.zone_volume:.2f} ml, {abs(frame.impedance):.1f} ohm, imbalance {books:.0e}, "
-                    f"of salt {salt:.0e}",
-                    flush=True,
-                )
-        dry = statistics.median(seconds["dry"])
-        for name, times in seconds.items():
-            median = statistics.median(times)
-            print(f"{place}, {power}, {name}: median {median:.1f} s, {median / dry:.2f} times")
+        cases = {name: partial(case, changes, power, rate, options.duration) for name, rate in INFUSIONS.items()}
+        in_turn(cases, options.rounds, tell, f"{place}, {power}, ")
 
 
 if __name__ == "__main__":

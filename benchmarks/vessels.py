@@ -8,11 +8,13 @@ CPU seconds of whole runs, mesh included, in turn; the ratio of the medians, bes
 from __future__ import annotations
 
 import argparse
-import statistics
-import time
+from functools import partial
 from pathlib import Path
 
+from common import in_turn
+
 from rfasim.case import load_case
+from rfasim.frame import Frame
 from rfasim.simulation import Simulation
 
 NEEDLE = Path(__file__).resolve().parents[1] / "cases" / "needle.yaml"
@@ -39,29 +41,23 @@ SETS = {
 }
 
 
+def tell(simulation: Simulation, frame: Frame) -> str:
+    """The counts that a run's time is made of, and what came of it."""
+    iterations = simulation.heat_system.iterations, simulation.potential.system.iterations
+    return (
+        f"{simulation.mesh.n_nodes} nodes, {simulation.state.steps} steps, "
+        f"{simulation.state.newton} rounds, {iterations[0]} + {iterations[1]} iterations of heat + potential, "
+        f"zone {1e6 * frame.zone_volume:.2f} ml, {frame.energy['vessels']:.0f} J to vessels, "
+        f"imbalance {abs(frame.energy['imbalance']) / frame.energy['electrical']:.0e}"
+    )
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=3)
     options = parser.parse_args()
-    seconds: dict[str, list[float]] = {name: [] for name in SETS}
     list(Simulation(load_case(NEEDLE, [("generator.duration", "5 s"), *SETS["ten vessels, all lines"]])).frames())
-    for _ in range(options.rounds):
-        for name, changes in SETS.items():
-            started = time.process_time()
-            simulation = Simulation(load_case(NEEDLE, changes))
-            *_, frame = simulation.frames()
-            seconds[name].append(time.process_time() - started)
-            iterations = simulation.heat_system.iterations, simulation.potential.system.iterations
-            print(
-                f"{name}: {seconds[name][-1]:.1f} s, {simulation.mesh.n_nodes} nodes, {simulation.state.steps} steps, "
-                f"{simulation.state.newton} rounds, {iterations[0]} + {iterations[1]} iterations of heat + potential, "
-                f"zone {1e6 * frame.zone_volume:.2f} ml, {frame.energy['vessels']:.0f} J to vessels, "
-                f"imbalance {abs(frame.energy['imbalance']) / frame.energy['electrical']:.0e}",
-                flush=True,
-            )
-    alone = statistics.median(seconds["no vessel"])
-    for name, times in seconds.items():
-        print(f"{name}: median {statistics.median(times):.1f} s, {statistics.median(times) / alone:.2f} times")
+    in_turn({name: partial(load_case, NEEDLE, changes) for name, changes in SETS.items()}, options.rounds, tell)
 
 
 if __name__ == "__main__":

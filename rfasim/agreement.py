@@ -17,9 +17,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rfasim.anatomy import LabelImage, LabelShape, read_labels
-from rfasim.anatomy.frames import to_lps
 from rfasim.anatomy.rasters import raster
 from rfasim.errors import InputError
+from rfasim.frames import to_lps
 from rfasim.result import Result
 from rfasim.solver.level_set import distance_to_surface
 

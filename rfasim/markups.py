@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from rfasim.errors import InputError
+from rfasim.frames import to_lps
 
-# what the file calls the frame -> signs that make it LPS
-_FRAMES = {"LPS": (1, 1, 1), "1": (1, 1, 1), "RAS": (-1, -1, 1), "0": (-1, -1, 1)}
-_UNITS = {"mm": 1e-3, "cm": 1e-2, "m": 1.0}
+# what the file calls the frames
+_FRAMES = {"LPS": "LPS", "1": "LPS", "RAS": "RAS", "0": "RAS"}
+_UNITS = ("mm", "cm", "m")
 Point = tuple[float, float, float]
 
 
@@ -31,13 +32,14 @@ def read_line(path: Path) -> tuple[Point, Point]:
     frame, unit = str(line.get("coordinateSystem", "LPS")), str(line.get("coordinateUnits", "mm"))
     if frame not in _FRAMES or unit not in _UNITS:
         raise InputError(str(path), f"has coordinates in {frame}, {unit}; LPS or RAS, in mm, cm or m, can be read")
-    points = [_position(point) for point in line.get("controlPoints") or ()]
-    if len(points) != 2 or None in points:
+    points = line.get("controlPoints") or []
+    places = [place for point in points if (place := _position(point)) is not None]
+    if len(points) != 2 or len(places) != 2:
         found = f"has a line of {len(points)} points"
         raise InputError(str(path), f"{found}; it takes two that are placed, entry and target")
-    signs, scale = _FRAMES[frame], _UNITS[unit]
-    entry, target = (tuple(sign * scale * x for sign, x in zip(signs, p or (), strict=True)) for p in points)
-    return entry, target  # type: ignore[return-value]
+    turn = to_lps(_FRAMES[frame], unit)[:3, :3]
+    (ex, ey, ez), (tx, ty, tz) = ((turn @ place).tolist() for place in places)
+    return (ex, ey, ez), (tx, ty, tz)
 
 
 def _position(point: Any) -> Point | None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import io
 import itertools
 import textwrap
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -139,19 +139,29 @@ def draw_section(result: Result) -> bytes:
 
     view = _view(result, section_of(result))
     box = view_box(view.section, view.temperature, view.zone)
-    left, right, bottom, top = box
     low, high = _span(view, box)
+    words = f"{zone_volume_text(result)}: {criterion_text(str(result.meta.get('criterion')))}"
+    levels = temperature_levels(low, high)
     with matplotlib.rc_context(STYLE):
-        width = float(np.clip(6.2 * (right - left) / (top - bottom), 4.2, 9.0))
-        drawing = figure(width + 1.5, 7.4)
-        axes = drawing.add_subplot()
-        words = f"{zone_volume_text(result)}: {criterion_text(str(result.meta.get('criterion')))}"
-        filled, handles = _draw_view(axes, view, box, temperature_levels(low, high), f"zone at the end, {words}")
+        drawing, axes, filled = _section_figure(view, box, levels, f"zone at the end, {words}")
         _add_bar(drawing, filled, axes)
-        _say_where(axes, view.section)
         axes.set_title(f"{_title(result)} \N{EN DASH} temperature after {clock(view.time)}", pad=10)
-        drawing.legend(handles=handles, loc="outside lower left", ncols=3, frameon=False, fontsize=10)
         return png(drawing)
+
+
+def _section_figure(view: _View, box: Box, levels: Floats, zone_label: str, strength: Floats | None = None
+                    ) -> tuple[Any, Any, Any]:  # fmt: skip
+    """A figure of one section with its legend: figure, axes, filled contours."""
+    left, right, bottom, top = box
+    width = float(np.clip(6.2 * (right - left) / (top - bottom), 4.2, 9.0))
+    drawing = figure(width + 1.5, 7.4)
+    axes = drawing.add_subplot()
+    filled, handles = _draw_view(axes, view, box, levels, zone_label, strength)
+    across = "across the device, in the plane along it that cuts most of its contacts (mm)"
+    several = len(view.section.device) > 1
+    axes.set(xlabel=across if several else "across the needle (mm)", ylabel="along the device, from its tip (mm)")
+    drawing.legend(handles=handles, loc="outside lower left", ncols=3, frameon=False, fontsize=10)
+    return drawing, axes, filled
 
 
 def draw_saline(result: Result) -> bytes:
@@ -169,33 +179,18 @@ def draw_saline(result: Result) -> bytes:
     if view.zone is not None:
         seen |= view.zone[tissue] >= 0.0
     box = _box_around(section, section.points[tissue][seen])
-    left, right, bottom, top = box
     inside = strength[np.unique(section.triangles[~section.metal & _near(section, box)])]
     levels = np.linspace(float(inside.min()), max(float(inside.max()), float(inside.min()) + 1.0), 100)
     with matplotlib.rc_context(STYLE):
-        width = float(np.clip(6.2 * (right - left) / (top - bottom), 4.2, 9.0))
-        drawing = figure(width + 1.5, 7.4)
-        axes = drawing.add_subplot()
-        filled, handles = _draw_view(axes, view, box, levels, "zone at the end", strength)
-        bar = drawing.colorbar(filled, ax=axes, shrink=0.8, pad=0.02, aspect=28)
+        drawing, axes, filled = _section_figure(view, box, levels, "zone at the end", strength)
         ticks = MaxNLocator(6).tick_values(levels[0], levels[-1])
-        bar.set_ticks([tick for tick in ticks if levels[0] <= tick <= levels[-1]])
-        bar.set_label("NaCl in the fluid of the pores (g/l)")
-        bar.outline.set_visible(False)
-        _say_where(axes, section)
+        _colour_bar(drawing, filled, axes, ticks, "NaCl in the fluid of the pores (g/l)")
         axes.set_title(f"{_title(result)} \N{EN DASH} saline after {clock(float(result.times[-1]))}", pad=10)
-        drawing.legend(handles=handles, loc="outside lower left", ncols=3, frameon=False, fontsize=10)
         return png(drawing)
 
 
 def _title(result: Result) -> str:
     return str(result.meta.get("title") or result.summary.get("case") or "Run").replace("_", " ")
-
-
-def _say_where(axes: Any, section: Section) -> None:
-    across = "across the device, in the plane along it that cuts most of its contacts (mm)"
-    several = len(section.device) > 1
-    axes.set(xlabel=across if several else "across the needle (mm)", ylabel="along the device, from its tip (mm)")
 
 
 def draw_comparison(panels: Sequence[tuple[str, Result]], what: str = "") -> bytes:
@@ -312,9 +307,15 @@ def _span(view: _View, box: Box) -> tuple[float, float]:
 
 
 def _add_bar(drawing: Any, filled: Any, axes: Any) -> None:
+    """The scale of temperature."""
+    _colour_bar(drawing, filled, axes, (37, 50, 60, 70, 80, 90, 100, 110, 120), "temperature (°C)")
+
+
+def _colour_bar(drawing: Any, filled: Any, axes: Any, ticks: Iterable[float], label: str) -> None:
+    """A scale of colours with those of ``ticks`` that are on it."""
     bar = drawing.colorbar(filled, ax=axes, shrink=0.8, pad=0.02, aspect=28)
-    bar.set_ticks([t for t in (37, 50, 60, 70, 80, 90, 100, 110, 120) if t <= filled.levels[-1]])
-    bar.set_label("temperature (°C)")
+    bar.set_ticks([t for t in ticks if filled.levels[0] <= t <= filled.levels[-1]])
+    bar.set_label(label)
     bar.outline.set_visible(False)
 
 

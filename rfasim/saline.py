@@ -387,7 +387,7 @@ class SalineModel:
         strength = np.where(flow.source > 0, flow.incoming / np.where(flow.source > 0, flow.source, 1.0), 0.0)
         exchange = Exchange(flow.source, strength, flow.sink, blood, usual)
         space, content, salt = self.space, self.pores + pores.swelling, pores.salt
-        swelling, taken, left, t = pores.swelling, 0.0, 0.0, 0.0
+        taken, left, t = 0.0, 0.0, 0.0
         comes_in = float(flow.incoming[self.open].sum())
         while t < dt:
             c = np.where(self.wet, salt / np.where(content > 0, content, 1.0), usual)
@@ -402,7 +402,7 @@ class SalineModel:
             left += float(done.left[self.open].sum()) - part * comes_in
             t = dt if parts == 1 else t + part
         return replace(
-            pores, time=pores.time + dt, pressure=flow.pressure, swelling=swelling + dt * flow.rise, salt=salt,
+            pores, time=pores.time + dt, pressure=flow.pressure, swelling=pores.swelling + dt * flow.rise, salt=salt,
             injected=pores.injected + dt * flow.injected, injected_salt=pores.injected_salt + dt * flow.injected_salt,
             taken_up=pores.taken_up + taken, left=pores.left + left,
             highest=max(pores.highest, float(flow.pressure.max())),

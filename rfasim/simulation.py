@@ -85,13 +85,14 @@ class Simulation:
         self.inflow = case.circulation.inflow_at(0.0)
         self.blood: Blood | None = None
         start = case.body_temperature if case.initial_temperature is None else case.initial_temperature
-        self.start_temperature = start
         T = np.full(space.n_nodes, start)
         for _, nodes, temperature in d.held:
             T[nodes] = temperature
         if any(vessel.treatment != "held" for vessel in d.vessels):
             self.blood = Blood.start(Bloodstream(case, d), self.inflow, T)
-        self.wetting = Wetting(case, d, self.plain_boiling, self._uptake(), T) if case.saline.active else None
+        self.wetting: Wetting | None = None
+        if case.saline.active:
+            self.wetting = Wetting(case, d, self.plain_boiling, self._uptake(), T, start)
         self.shift: tuple[Array, Array, Array] | None = None
         self.program = case.generator.program(case.connection, case.terminals)
         conducting = np.zeros(space.n_nodes, bool)

@@ -25,14 +25,15 @@ LEAST_CONDUCTING = 0.2
 class Wetting:
     """The saline of a run. ``pores`` is what the step that is tried ends with; accepted ones are in the run's state."""
 
-    def __init__(self, case: Case, domain: Domain, boiling: Boiling, uptake: Array, T: Array) -> None:
+    def __init__(self, case: Case, domain: Domain, boiling: Boiling, uptake: Array, T: Array, start: float
+                 ) -> None:  # fmt: skip
+        """``T`` [degC] of the nodes, ``start`` of the tissue at the start; ``uptake`` as for :meth:`seep`."""
         self.model, self.domain, self.boiling = SalineModel(case, domain), domain, boiling
         self.pores = self.model.start(uptake, T)
         self._take(self.pores)
         self.more: Array = np.zeros(1)  # J that each node's content has more at the end than at the start of a step
         self._seeped: tuple[float, float, Pores, Seepage] | None = None
         self._initial_fluid = float(self.model.fluid(self.pores).sum())  # kg
-        start = case.body_temperature if case.initial_temperature is None else case.initial_temperature
         self._per_kg = WATER_HEAT * (start - BODY)  # J/kg: heat of the fluid at the start's temperature
         self._shifted = 0.0  # J of that in the books
 

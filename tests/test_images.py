@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 
 from rfasim.anatomy import LabelImage, read_labels, tissue_of_points
-from rfasim.anatomy.frames import from_lps, to_lps
 from rfasim.anatomy.writing import write_dicom_seg, write_nifti, write_seg_nrrd
 from rfasim.case import Anatomy
 from rfasim.errors import InputError
+from rfasim.frames import from_lps, to_lps
 
 pytest.importorskip("nibabel")
 nrrd = pytest.importorskip("nrrd")

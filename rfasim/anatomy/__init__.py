@@ -77,11 +77,7 @@ def tissue_of_points(
 
 def tumour_shape(tumour: LabelTumour, base: Path | None) -> LabelShape:
     """The tumour that a label image holds; raises InputError with the path in the case."""
-    path = Path(tumour.file) if base is None else base / tumour.file
-    try:
-        image = read_labels(path)
-    except InputError as error:
-        raise InputError("tumour.file", f"{error.path}: {error.message}") from None
+    path, image = _named_in_case("tumour.file", tumour.file, base)
     numbers = image.numbers(tumour.label)
     if not numbers:
         raise InputError("tumour.label", f"'{tumour.label}' is no label of {path}; there are: {image.describe()}")
@@ -148,15 +144,18 @@ def vessels_of(anatomy: Anatomy, base: Path | None, case: Case) -> tuple[Vessel,
     return tuple(out)
 
 
+def _named_in_case(field: str, file: str, base: Path | None) -> tuple[Path, LabelImage]:
+    """The label image that a ``field`` of the case names, and its path; raises InputError with the field."""
+    path = Path(file) if base is None else base / file
+    try:
+        return path, read_labels(path)
+    except InputError as error:
+        raise InputError(field, f"{error.path}: {error.message}") from None
+
+
 def _images(anatomy: Anatomy, base: Path | None) -> Iterator[tuple[int, LabelImage]]:
     for number, entry in enumerate(anatomy.labels):
-        path = Path(entry.file)
-        if base is not None and not path.is_absolute():
-            path = base / path
-        try:
-            image = read_labels(path)
-        except InputError as error:
-            raise InputError(f"anatomy.labels[{number}].file", f"{error.path}: {error.message}") from None
+        path, image = _named_in_case(f"anatomy.labels[{number}].file", entry.file, base)
         named = [*entry.mapping, *entry.vessels]
         if not any(image.numbers(label) for label in named):
             asked = ", ".join(map(str, named))

@@ -185,9 +185,7 @@ def write_centre_lines(lines: Sequence[CentreLine], path: str | Path) -> None:
 
 def _padded(image: LabelImage, labels: Collection[int]) -> LabelImage | None:
     """1 where one of ``labels`` is, in a box of two voxels around all of them; None when there are none."""
-    axes = image.to_world[:3, :3] / image.spacing
-    if not np.allclose(axes.T @ axes, np.eye(3), atol=1e-3):
-        raise InputError("", "its voxels are sheared, so it has no simple distances; resample it to right angles")
+    image.need_right_angles()
     is_in = np.isin(image.data, list(set(labels) - {0}))
     if not is_in.any():
         return None

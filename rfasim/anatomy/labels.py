@@ -36,6 +36,14 @@ class LabelImage:
         lengths: Array = np.linalg.norm(self.to_world[:3, :3], axis=0)
         return lengths
 
+    def need_right_angles(self) -> None:
+        """Raise InputError where the voxels are sheared."""
+        axes = self.to_world[:3, :3] / self.spacing
+        if not np.allclose(axes.T @ axes, np.eye(3), atol=1e-3):
+            raise InputError(
+                "", "its voxels are sheared, so it has no simple distances; resample it to right angles"
+            )
+
     @property
     def voxel_volume(self) -> float:
         """Volume of a voxel [m^3]."""
@@ -129,11 +137,7 @@ class LabelDistance:
     ) -> None:
         from scipy.ndimage import distance_transform_edt
 
-        axes = image.to_world[:3, :3] / image.spacing
-        if not np.allclose(axes.T @ axes, np.eye(3), atol=1e-3):
-            raise InputError(
-                "", "its voxels are sheared, so it has no simple distances; resample it to right angles"
-            )
+        image.need_right_angles()
         self.image, self.spacing = image, image.spacing
         first, last = _voxel_box(image, lower, upper)
         inner_first, inner_last = np.clip(first, 0, image.data.shape), np.clip(last + 1, 0, image.data.shape)

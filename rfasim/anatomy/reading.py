@@ -17,9 +17,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rfasim.anatomy.frames import UNITS, placed
 from rfasim.anatomy.labels import LabelImage, Labels
 from rfasim.errors import InputError
+from rfasim.frames import UNITS, placed
 
 Array = NDArray[np.float64]
 

@@ -35,9 +35,7 @@ class LabelShape:
     def __init__(self, image: LabelImage, numbers: Collection[int]) -> None:
         from scipy.ndimage import convolve1d, distance_transform_edt
 
-        axes = image.to_world[:3, :3] / image.spacing
-        if not np.allclose(axes.T @ axes, np.eye(3), atol=1e-3):
-            raise InputError("", "its voxels are sheared, so it has no simple distances; resample it to right angles")
+        image.need_right_angles()
         is_in = np.isin(image.data, list(set(numbers) - {0}))
         if not is_in.any():
             raise InputError("", "no voxel has the label")

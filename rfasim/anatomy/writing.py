@@ -6,7 +6,7 @@ Each file is written beside its place and moved there, so that none is half ther
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 import rfasim
-from rfasim.anatomy.frames import from_lps
 from rfasim.anatomy.labels import LabelImage
 from rfasim.checkpoint import write_bytes
 from rfasim.errors import InputError
+from rfasim.frames import from_lps
 
 Array = NDArray[np.float64]
 # a colour (red, green, blue) for each label in turn, for viewers
@@ -109,8 +109,3 @@ def write_dicom_seg(path: Path, image: LabelImage, series: Sequence[Any], *, des
     buffer = io.BytesIO()
     seg.save_as(buffer)
     write_bytes(path, buffer.getvalue())
-
-
-def named(data: NDArray[np.integer], to_world: Array, names: Mapping[int, str]) -> LabelImage:
-    """A label image with names."""
-    return LabelImage(data, to_world, dict(names))

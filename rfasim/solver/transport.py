@@ -208,8 +208,6 @@ class Carried:
     amount: Array
     left: Array
     exchanged: Array
-    upwind: Array  # the upwind step's own result
-    through: Array  # how often the flow has renewed each node's content
 
 
 class Transport:
@@ -252,4 +250,4 @@ class Transport:
         left, exchanged = dt * at.sink * c1, dt * at.exchange * (c1 - at.bath)
         new = amount + dt * at.source * at.incoming - left - exchanged - lost
         c = np.where(self.wet, new / np.where(content1 > 0, content1, 1.0), at.bath)
-        return Carried(c, new, left, exchanged, c1, through)
+        return Carried(c, new, left, exchanged)
