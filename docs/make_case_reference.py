@@ -52,7 +52,6 @@ MEANING: dict[str, str] = {
     "Case.electrodes": "the devices, at least one; see [electrodes](#electrodes)",
     "Case.generator": "what the generator holds, for how long; see [generator](#generator)",
     "Case.domain": "the piece of tissue that is simulated; see [domain](#domain)",
-    "Case.tumour": "the tumour, if there is one; see [tumour](#tumour)",
     "Case.vessels": "blood vessels given as tubes; see [vessels](#vessels)",
     "Case.anatomy": "tissues from label images; see [anatomy](#anatomy)",
     "Case.body_temperature": "temperature at the start and at a fixed boundary unless stated otherwise",

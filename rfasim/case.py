@@ -207,6 +207,8 @@ Label = Annotated[int | Annotated[str, Field(min_length=1)], BeforeValidator(_nu
 
 
 class _Tumour(Record):
+    name: str | None = Field(default=None, min_length=1)
+    """what the results call it; its place in the case file when not stated"""
     centre: Point
     tissue: str = "tumour"
     sharp: bool = False
@@ -237,6 +239,8 @@ class LabelTumour(Record):
     """A tumour in a label image (NIfTI, NRRD or DICOM SEG), with a smooth surface through its voxels."""
 
     shape: Literal["labels"]
+    name: str | None = Field(default=None, min_length=1)
+    """what the results call it; its place in the case file when not stated"""
     file: str = Field(min_length=1)
     """path, from the case file's folder"""
     label: Label = 1
@@ -335,6 +339,11 @@ class LabelImage(Record):
     """labels whose tissue is held at blood temperature"""
     vessels: dict[Label, LabelVessels] = Field(default={})
     """labels of vessels in which blood flows; the vessels come from their centre lines, not from mapping"""
+    structures: dict[Label, Annotated[str, Field(min_length=1)]] = Field(default={})
+    """labels that must not be burnt (gallbladder, bile duct, bowel, diaphragm) and what to call them: results tell how
+    far the zone stays away and how hot they get"""
+    organ: tuple[Label, ...] = ()
+    """labels that make up the liver, whose surface is the capsule; when empty those whose tissue is the background"""
 
     @model_validator(mode="after")
     def _labels_fit(self) -> Self:
@@ -343,8 +352,8 @@ class LabelImage(Record):
         both = [label for label in self.vessels if label in self.mapping]
         if both:
             found.append((f"vessels.{both[0]}", "is in mapping too; blood flows in its vessels, so leave it out there"))
-        if not self.mapping and not self.vessels:
-            found.append(("mapping", "is empty, and so is vessels; say what the labels mean"))
+        if not self.mapping and not self.vessels and not self.structures and not self.organ:
+            found.append(("mapping", "is empty, and so are vessels and structures; say what the labels mean"))
         if found:
             raise Problems(found)
         return self
@@ -509,6 +518,9 @@ class Case(Record):
     tissues: dict[str, TissueOverride] = Field(default={})
     """changes to named tissues, or new names"""
     tumour: Tumour | None = None
+    """the target, if there is one; see [tumour](#tumour)"""
+    tumours: tuple[Tumour, ...] = ()
+    """further tumours; of two that overlap the tissue is that of the later one"""
     vessels: tuple[Vessel, ...] = ()
     anatomy: Anatomy | None = None
     body_temperature: Temperature = 37.0
@@ -545,6 +557,12 @@ class Case(Record):
         return x, y, z
 
     @property
+    def every_tumour(self) -> dict[str, Tumour]:
+        """All tumours by their places in the case: ``tumour``, the target, first; then ``tumours[0]`` and so on."""
+        target = {} if self.tumour is None else {"tumour": self.tumour}
+        return target | {f"tumours[{k}]": one for k, one in enumerate(self.tumours)}
+
+    @property
     def terminals(self) -> tuple[str, ...]:
         """All that the generator can be wired to: ``electrodes[0].contact``; not what is insulated."""
         names = (
@@ -567,15 +585,19 @@ class Case(Record):
         return Connection(source, returns or (GROUND,))
 
     @property
+    def portable(self) -> dict[str, Any]:
+        """All that the case says, as plain data; of files it names only the file's name, not the folder."""
+        data = self.model_dump(mode="json")
+        files = [data["mesh"], *(data["anatomy"] or {"labels": []})["labels"], data["tumour"] or {}, *data["tumours"]]
+        for group in files:
+            if group.get("file") is not None:
+                group["file"] = PurePosixPath(group["file"]).name
+        return data
+
+    @property
     def sha256(self) -> str:
         """Hash of all that the case says; of files it names only the file's name counts, not the folder."""
-        data = self.model_dump(mode="json")
-        if self.mesh.file is not None:
-            data["mesh"]["file"] = PurePosixPath(self.mesh.file).name
-        if self.anatomy is not None:
-            for image in data["anatomy"]["labels"]:
-                image["file"] = PurePosixPath(image["file"]).name
-        return hashlib.sha256(json.dumps(data, sort_keys=True).encode()).hexdigest()
+        return hashlib.sha256(json.dumps(self.portable, sort_keys=True).encode()).hexdigest()
 
 
 # ------------------------------------------------------------------------------------------------ in and out
@@ -677,7 +699,8 @@ def case_yaml(case: Case) -> str:
     data = case.model_dump(mode="json")
     if case.anatomy is not None:
         for image, original in zip(data["anatomy"]["labels"], case.anatomy.labels, strict=True):
-            image["mapping"] = dict(original.mapping)  # JSON made text of the label numbers
+            for field in ("mapping", "structures"):
+                image[field] = dict(getattr(original, field))  # JSON made text of the label numbers
     # what a tissue does not override is in the library, not in the case
     data["tissues"] = case.model_dump(mode="json", include={"tissues"}, exclude_none=True)["tissues"]
     return dump_yaml(_kinds_first(data))
@@ -707,13 +730,18 @@ def rebased(case: Case, old: Path, new: Path) -> Case:
     def moved(name: str) -> str:
         return name if os.path.isabs(name) else Path(os.path.relpath(old / name, new)).as_posix()
 
+    def followed(tumour: Tumour) -> Tumour:
+        return tumour.model_copy(update={"file": moved(tumour.file)}) if tumour.shape == "labels" else tumour
+
     mesh, anatomy = case.mesh, case.anatomy
     if mesh.file is not None:
         mesh = mesh.model_copy(update={"file": moved(mesh.file)})
     if anatomy is not None:
         labels = tuple(image.model_copy(update={"file": moved(image.file)}) for image in anatomy.labels)
         anatomy = anatomy.model_copy(update={"labels": labels})
-    return case.model_copy(update={"mesh": mesh, "anatomy": anatomy})
+    target = None if case.tumour is None else followed(case.tumour)
+    others = tuple(followed(one) for one in case.tumours)
+    return case.model_copy(update={"mesh": mesh, "anatomy": anatomy, "tumour": target, "tumours": others})
 
 
 def case_schema() -> dict[str, Any]:

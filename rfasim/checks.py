@@ -34,7 +34,7 @@ def problems(case: Case) -> list[tuple[str, str]]:
         *_rated_power(case),
         *_axisymmetry(case),
         *_tissue_names(case),
-        *_tumour(case),
+        *_tumours(case),
         *_vessels(case),
         *_circulation(case),
         *_saline(case),
@@ -175,13 +175,14 @@ def _axisymmetry(case: Case) -> Found:
         yield "electrodes[0]", f"does not point along the z axis, {three}"
     elif off > _NEAR:
         yield "electrodes[0]", f"does not lie on the z axis (it is {_mm(off)} away), {three}"
-    if case.tumour is not None and case.tumour.shape == "labels":
-        yield "tumour", f"from a label image is not round about the z axis, {three}"
-    elif case.tumour is not None:
-        if math.hypot(*case.tumour.centre[:2]) > _NEAR:
-            yield "tumour.centre", f"{_point(case.tumour.centre)} is not on the z axis, {three}"
-        if case.tumour.shape == "ellipsoid" and case.tumour.semi_axes[0] != case.tumour.semi_axes[1]:
-            yield "tumour.semi_axes", f"differ along x and y, which is not round about the z axis, {three}"
+    for path, tumour in case.every_tumour.items():
+        if tumour.shape == "labels":
+            yield path, f"from a label image is not round about the z axis, {three}"
+            continue
+        if math.hypot(*tumour.centre[:2]) > _NEAR:
+            yield f"{path}.centre", f"{_point(tumour.centre)} is not on the z axis, {three}"
+        if tumour.shape == "ellipsoid" and tumour.semi_axes[0] != tumour.semi_axes[1]:
+            yield f"{path}.semi_axes", f"differ along x and y, which is not round about the z axis, {three}"
     if case.vessels:
         yield "vessels", f"are not round about the z axis, {three}"
     if case.anatomy is not None:
@@ -199,8 +200,7 @@ def _tissue_names(case: Case) -> Found:
             yield error.path, error.message
         known = {**LIBRARY, **dict.fromkeys(case.tissues, LIBRARY["liver"])}
     used = [("background", case.background)]
-    if case.tumour is not None:
-        used.append(("tumour.tissue", case.tumour.tissue))
+    used += [(f"{path}.tissue", tumour.tissue) for path, tumour in case.every_tumour.items()]
     used += [(f"vessels[{index}].tissue", vessel.tissue) for index, vessel in enumerate(case.vessels)]
     if case.anatomy is not None:
         for index, image in enumerate(case.anatomy.labels):
@@ -213,20 +213,23 @@ def _tissue_names(case: Case) -> Found:
             yield path, f"'{name}' is no known tissue; {near(name, known)}"
 
 
-def _tumour(case: Case) -> Found:
-    if case.tumour is None or case.tumour.shape == "labels":  # what is in an image is looked at when that is read
-        return
+def _tumours(case: Case) -> Found:
     random = np.random.default_rng(0)
     way = random.normal(size=(500, 3))
     way = np.vstack([np.eye(3), -np.eye(3), way / np.linalg.norm(way, axis=1)[:, None]])
-    size = case.tumour.semi_axes if case.tumour.shape == "ellipsoid" else (case.tumour.diameter / 2,) * 3
-    surface = np.array(case.tumour.centre) + way * np.array(size)
-    worst = float(case.domain.depth(surface, case.domain_centre).min())
-    if worst < 0:
-        yield (
-            "tumour",
-            f"reaches {_mm(-worst)} outside the domain, a {case.domain}; move it or enlarge the domain",
-        )
+    names: dict[str, str] = {}
+    for path, tumour in case.every_tumour.items():
+        name = tumour.name or path
+        if name in names:
+            yield f"{path}.name", f"'{name}' is taken by {names[name]}; give another name"
+        names.setdefault(name, path)
+        if tumour.shape == "labels":  # what is in an image is looked at when that is read
+            continue
+        size = tumour.semi_axes if tumour.shape == "ellipsoid" else (tumour.diameter / 2,) * 3
+        surface = np.array(tumour.centre) + way * np.array(size)
+        worst = float(case.domain.depth(surface, case.domain_centre).min())
+        if worst < 0:
+            yield path, f"reaches {_mm(-worst)} outside the domain, a {case.domain}; move it or enlarge the domain"
 
 
 def _vessels(case: Case) -> Found:

@@ -434,14 +434,8 @@ def _difference(started: str, out: Path, case: Case) -> str:
 
 def _comparable(case: Case) -> dict[str, Any]:
     """What makes two runs the same; the number of threads and the folder of a named file do not count."""
-    data = case.model_dump(mode="json")
+    data = case.portable
     del data["solver"]["threads"]
-    if data["mesh"]["file"] is not None:
-        data["mesh"]["file"] = Path(data["mesh"]["file"]).name
-    if "file" in (data["tumour"] or {}):
-        data["tumour"]["file"] = Path(data["tumour"]["file"]).name
-    for image in (data["anatomy"] or {"labels": []})["labels"]:
-        image["file"] = Path(image["file"]).name
     return data
 
 
@@ -614,8 +608,7 @@ def _tissues_in_use(case: Case) -> list[str]:
 
     known = resolve_tissues(case.tissues)
     names = [case.background, *(vessel.tissue for vessel in case.vessels)]
-    if case.tumour is not None:
-        names.append(case.tumour.tissue)
+    names += [tumour.tissue for tumour in case.every_tumour.values()]
     if case.anatomy is not None:
         names += [name for image in case.anatomy.labels for name in image.mapping.values()]
         names.append(case.anatomy.outside)

@@ -23,6 +23,7 @@ from rfasim.solver.space import Array, Space
 from rfasim.tissues import Tissue, resolve_tissues
 
 if TYPE_CHECKING:
+    from rfasim.anatomy import Surroundings
     from rfasim.case import Case, Vessel
 
 
@@ -64,37 +65,40 @@ class Domain:
     vessels: tuple[Vessel, ...]  # those of the case, then those from its label images
     vessel_of_cell: Array  # (n_cells,) the vessel whose lumen a cell is in, where blood flows; else -1
     source_centre: Array  # middle of the contacts, (d,)
-    tumour: geometry.Shape | None  # patient's or made up
+    tumours: dict[str, geometry.Shape]  # by their places in the case, the target first
+    surroundings: Surroundings | None  # liver and organs at risk, where label images show them
 
 
-def tumour_shape(case: Case, base: Path | None) -> geometry.Shape | None:
-    """The case's tumour, read from its label image where it is in one; raises InputError."""
-    if case.tumour is None:
-        return None
-    if case.tumour.shape != "labels":
-        return case.tumour.geometry()
-    from rfasim.anatomy import tumour_shape
+def tumour_shapes(case: Case, base: Path | None) -> dict[str, geometry.Shape]:
+    """The tumours by their places in the case, read from label images where they are in some; raises InputError."""
+    shapes: dict[str, geometry.Shape] = {}
+    for path, tumour in case.every_tumour.items():
+        if tumour.shape != "labels":
+            shapes[path] = tumour.geometry()
+            continue
+        from rfasim.anatomy import tumour_shape
 
-    shape = tumour_shape(case.tumour, base)
-    depth = float(case.domain.depth(shape.labelled, case.domain_centre).min())
-    if depth < 0:
-        at = ", ".join(f"{1e3 * x:.1f}" for x in shape.centre)
-        raise InputError(
-            "tumour",
-            f"its middle is ({at}) mm, and it reaches {-1e3 * depth:.1f} mm outside the domain, a {case.domain}; "
-            "bring the needle to it or enlarge the domain",
-        )
-    return shape
+        shapes[path] = shape = tumour_shape(tumour, path, base)
+        depth = float(case.domain.depth(shape.labelled, case.domain_centre).min())
+        if depth < 0:
+            at = ", ".join(f"{1e3 * x:.1f}" for x in shape.centre)
+            raise InputError(
+                path,
+                f"its middle is ({at}) mm, and it reaches {-1e3 * depth:.1f} mm outside the domain, a {case.domain}; "
+                "bring the needle to it, enlarge the domain, or leave the tumour out",
+            )
+    return shapes
 
 
 def build_domain(case: Case, base: Path | None = None) -> Domain:
     """Mesh and label ``case``; files it names are looked for from ``base``."""
+    tumours = tumour_shapes(case, base)
+    surroundings = surroundings_of(case, base, tumours)
     vessels = all_vessels(case, base)
     mesh = _mesh_of(case, base, vessels)
     space = Space(mesh.points, mesh.cells)
     library = resolve_tissues(case.tissues)
-    tumour = tumour_shape(case, base)
-    names, cell_tissue, held_cells = _tissue_of_cells(case, vessels, mesh, library, base, tumour)
+    names, cell_tissue, held_cells = _tissue_of_cells(case, vessels, mesh, library, base, tumours)
     tissues = tuple(library[name] if name in library else _metal(case, name) for name in names)
     is_metal = np.array([name not in library for name in names])
     parts = {
@@ -180,7 +184,8 @@ def build_domain(case: Case, base: Path | None = None) -> Domain:
         vessels=vessels,
         vessel_of_cell=vessel_of_cell,
         source_centre=_source_centre(mesh, contact_names),
-        tumour=tumour,
+        tumours=tumours,
+        surroundings=surroundings,
     )
 
 
@@ -223,6 +228,29 @@ def domain_shape(case: Case) -> geometry.Box | geometry.Cylinder | geometry.Ball
     return geometry.Box(centre - half, centre + half)
 
 
+def surroundings_of(case: Case, base: Path | None, tumours: dict[str, geometry.Shape]) -> Surroundings | None:
+    """The liver and the organs at risk that label images show; None without any. Raises InputError for a device whose
+    conducting part lies outside the liver."""
+    if case.anatomy is None:
+        return None
+    from rfasim.anatomy import read_surroundings
+
+    found = read_surroundings(case, base, tumours)
+    if found.organ is not None:
+        for index, device in enumerate(case.electrodes):
+            middle = np.asarray(device.active_centre, float)
+            outside = float(found.organ.distance(middle[None])[0])
+            if outside > 0:
+                at = ", ".join(f"{1e3 * x:.1f}" for x in middle)
+                raise InputError(
+                    f"electrodes[{index}]",
+                    f"the middle of its conducting part, ({at}) mm, is {1e3 * outside:.1f} mm outside the liver of the "
+                    "label images; give its place in patient coordinates (LPS), or name the liver's labels in "
+                    "anatomy.labels[].organ",
+                )
+    return found
+
+
 def all_vessels(case: Case, base: Path | None = None) -> tuple[Vessel, ...]:
     """The vessels of a case, and those that its label images hold. Raises InputError for what does not fit."""
     if case.anatomy is None or not any(image.vessels for image in case.anatomy.labels):
@@ -245,10 +273,11 @@ def _mesh_of(case: Case, base: Path | None, all_of_them: tuple[Vessel, ...] | No
     every = all_vessels(case, base) if all_of_them is None else all_of_them
     meshed = lumens.groups(case, every, options.size or DEFAULT_SIZE)
     surfaces = lumens.surfaces(case, every, meshed)
-    if case.tumour is not None and case.tumour.shape != "labels" and case.tumour.sharp:
-        shape = case.tumour.geometry()
-        size = max(options.size or DEFAULT_SIZE, shape_size(shape) / 15)
-        surfaces.append(Surface("tumour", shape, size, inside="tumour", rest="surface"))
+    for path, tumour in case.every_tumour.items():
+        if tumour.shape != "labels" and tumour.sharp:
+            shape = tumour.geometry()
+            size = max(options.size or DEFAULT_SIZE, shape_size(shape) / 15)
+            surfaces.append(Surface(path, shape, size, inside=path, rest="surface"))
     extra_sizes = _extra_sizes(case, base, lumens.sizes(case, every, meshed))
     for finer in FINER:
         electrodes = [_electrode_surface(case, index, finer) for index in range(len(case.electrodes))]
@@ -339,7 +368,7 @@ def _extra_sizes(case: Case, base: Path | None, walls: Callable[[Array, Array], 
 
 
 def _tissue_of_cells(case: Case, vessels: tuple[Vessel, ...], mesh: Mesh, library: dict[str, Tissue],
-                     base: Path | None, tumour: geometry.Shape | None
+                     base: Path | None, tumours: dict[str, geometry.Shape]
                      ) -> tuple[list[str], Array, Array]:  # fmt: skip
     """Tissue names, index of each cell, and the cells that are held at blood temperature."""
     names: list[str] = []
@@ -359,15 +388,17 @@ def _tissue_of_cells(case: Case, vessels: tuple[Vessel, ...], mesh: Mesh, librar
 
         found, index, held = tissue_of_points(case.anatomy, centroids, base)
         tissue = np.array([number(name) for name in found], np.uint32)[index]
-    if case.tumour is not None and tumour is not None and not case.tumour.sharp:
-        # blood in a vessel stays blood where a tumour touches it
-        tissue[(tumour.distance(centroids) < 0) & ~held] = number(case.tumour.tissue)
+    every = case.every_tumour
+    for path, shape in tumours.items():
+        if not every[path].sharp:
+            # blood in a vessel stays blood where a tumour touches it
+            tissue[(shape.distance(centroids) < 0) & ~held] = number(every[path].tissue)
     for region, name in enumerate(mesh.region_names):
         cells = mesh.regions == region
         if not cells.any() or name == "tissue":
             continue
-        if name == "tumour" and case.tumour is not None:
-            tissue[cells] = number(case.tumour.tissue)
+        if name in every:
+            tissue[cells] = number(every[name].tissue)
         elif name.startswith("vessels["):
             tissue[cells] = number(vessels[int(name[8 : name.index("]")])].tissue)
         elif name.startswith("electrodes[") or name in library:

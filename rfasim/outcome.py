@@ -21,7 +21,6 @@ from rfasim.solver.level_set import (
     Array,
     Mask,
     clip_simplices,
-    distance_to_surface,
     level_crossings,
     volume_above,
 )
@@ -32,11 +31,6 @@ if TYPE_CHECKING:
 
 _kernels: Any = mesh_kernels
 
-# A complete ablation leaves no part of the tumour's surface alive, and inside no more than this share of
-# its volume.
-RESIDUAL_ALLOWED = 0.01
-# Margin (m) from which an ablation is A0.
-A0_MARGIN = 5e-3
 # Temperatures [degC] of which ``probes`` tells when they were reached first.
 REACHED = (50, 54, 60)
 
@@ -54,7 +48,7 @@ def volume_ml(mesh: Mesh, f: Array, level: float = 0.0) -> float:
 
 
 @dataclass(frozen=True)
-class _Boundary:
+class Boundary:
     """The zone's boundary as simplices (n, dim, dim), turned so that their normals leave the zone."""
 
     front: Array  # inside tissue
@@ -112,7 +106,7 @@ def _parts_at_devices(mesh: Mesh, f: Array, cells: Mask) -> Mask:
     return kept
 
 
-def _boundary(mesh: Mesh, f: Array, cells: Mask) -> _Boundary:
+def zone_boundary(mesh: Mesh, f: Array, cells: Mask) -> Boundary:
     """The boundary of the zone within ``cells``."""
     crossings, simplices, _ = level_crossings(mesh.points, mesh.cells, f, 0.0, cells)
     front = crossings.interpolate(mesh.points)[simplices]
@@ -127,7 +121,7 @@ def _boundary(mesh: Mesh, f: Array, cells: Mask) -> _Boundary:
     if mesh.axisymmetric:
         faces = faces[(mesh.points[faces, 0] > 0.0).any(axis=1)]
     caps = clip_simplices(mesh.points[faces], f[faces], 0.0)
-    return _Boundary(front, _pieces(simplices, len(crossings.share)), caps, mesh.axisymmetric)
+    return Boundary(front, _pieces(simplices, len(crossings.share)), caps, mesh.axisymmetric)
 
 
 def _among(faces: NDArray[np.uint32], others: NDArray[np.uint32]) -> Mask:
@@ -275,7 +269,7 @@ def zone_measures(
     if not cells.any():
         return nothing
     kept = _parts_at_devices(mesh, f, cells)
-    boundary = _boundary(mesh, f, kept)
+    boundary = zone_boundary(mesh, f, kept)
     reach = axis.along(boundary.points)
     if len(reach) == 0:  # dead nodes exactly at the level: a zone without extent
         return nothing
@@ -311,109 +305,6 @@ def zone_distance(mesh: Mesh, f: Array, distance: Callable[[Array], Array]) -> f
     # a node on a wall may be off the tube's own surface by what facets are flatter than it
     nearest = float(distance(np.ascontiguousarray(points)).min())
     return 1e3 * max(nearest, 0.0)
-
-
-def tumour_measures(mesh: Mesh, f: Array, distance: Array) -> dict[str, float | str | None]:
-    """How well the zone ``f >= 0`` covers the tumour ``distance <= 0`` (both nodal; distance in m).
-
-    - ``volume_ml``, ``residual_ml``, ``ablated_fraction``: tumour tissue, what of it is alive, and the dead
-    share;
-      exact for the linear interpolants of both fields.
-    - ``minimal_margin_mm``: over all points of the tumour's surface the smallest signed distance to the
-    zone's boundary,
-      positive where the point lies inside the zone. The zone also ends at vessel walls; living tissue that it encloses
-      (the sleeve of a cooled needle) belongs to it. None without any zone.
-    - ``margin_class``: A0 from 5 mm all round, A1 from 0 to 5 mm, A2 where tumour sticks out of the zone.
-    - ``response``: complete (margin >= 0 and at most 1 % of the volume alive), none (at most 1 % of the
-    volume dead),
-      else partial. This is what was destroyed, not a reading of a later image as in mRECIST.
-
-    Raises ValueError when the tumour touches no tissue of the mesh.
-    """
-    cells = tissue_cells(mesh)
-    points, axisymmetric = mesh.points, mesh.axisymmetric
-    volume = volume_above(points, mesh.cells, -distance, 0.0, axisymmetric, cells)
-    if volume <= 0.0:
-        raise ValueError("the tumour lies in no tissue of this mesh")
-    residual = _residual(mesh, f, distance, cells)
-    fraction = 1.0 - residual / volume
-    margin = _minimal_margin(mesh, f, distance, cells)
-    reach = -math.inf if margin is None else margin
-    covered = reach >= 0.0
-    margin_class = "A0" if reach >= A0_MARGIN else "A1" if covered else "A2"
-    if covered and fraction >= 1.0 - RESIDUAL_ALLOWED:
-        response = "complete"
-    else:
-        response = "partial" if fraction > RESIDUAL_ALLOWED else "none"
-    return {
-        "volume_ml": 1e6 * volume,
-        "ablated_fraction": min(max(fraction, 0.0), 1.0),
-        "residual_ml": 1e6 * residual,
-        "minimal_margin_mm": None if margin is None else 1e3 * margin,
-        "margin_class": margin_class,
-        "response": response,
-    }
-
-
-def _residual(mesh: Mesh, f: Array, distance: Array, cells: Mask) -> float:
-    """Living tumour volume: cells are cut along the tumour's surface, then measured by f on the pieces."""
-    nodes = mesh.cells[cells]
-    nodes = nodes[(distance[nodes] <= 0.0).any(axis=1)]
-    corners = np.concatenate([mesh.points, f[:, None]], axis=1)[nodes]
-    pieces = clip_simplices(corners, -distance[nodes], 0.0)
-    dim = mesh.points.shape[1]
-    soup = pieces.reshape(-1, dim + 1)
-    whole = np.arange(len(soup)).reshape(-1, dim + 1)
-    points = np.ascontiguousarray(soup[:, :dim])
-    total = volume_above(points, whole, np.zeros(len(soup)), 0.0, mesh.axisymmetric)
-    return max(0.0, total - volume_above(points, whole, soup[:, dim], 0.0, mesh.axisymmetric))
-
-
-def _minimal_margin(mesh: Mesh, f: Array, distance: Array, cells: Mask) -> float | None:
-    crossings, simplices, _ = level_crossings(mesh.points, mesh.cells, -distance, 0.0, cells)
-    vertices, at_vertices = crossings.interpolate(mesh.points), crossings.interpolate(f)
-    zone = cells & (f[mesh.cells] >= 0.0).any(axis=1)
-    if len(simplices) == 0 or not zone.any():
-        return None
-    found = _boundary(mesh, f, zone)
-    boundary = found.front
-    if len(found.points):
-        origin = found.points.mean(axis=0)
-        if mesh.axisymmetric:  # what a ring encloses is seen from the axis
-            origin[0] = 0.0
-        boundary = found.around(origin)
-    if len(boundary) == 0:
-        return None
-    points = np.concatenate([vertices, vertices[simplices].mean(axis=1)])
-    values = np.concatenate([at_vertices, at_vertices[simplices].mean(axis=1)])
-    outside = np.flatnonzero(values < 0.0)
-    # what lives inside the zone, the sleeve of a cooled needle, belongs to its shape
-    outside = outside[~_encloses(boundary, points[outside], mesh.axisymmetric)]
-    if len(outside):  # only these can hold the minimum
-        return -float(distance_to_surface(points[outside], boundary).max())
-    return float(distance_to_surface(points, boundary).min())
-
-
-def _encloses(boundary: Array, points: Array, axisymmetric: bool) -> Mask:
-    """Which points the outward-turned ``boundary`` (n, dim, dim) goes round more than half: its solid angle seen from
-    them. (It has a hole where a shaft leaves it, so nothing sees it all round.)"""
-    inside = np.zeros(len(points), dtype=np.bool_)
-    if axisymmetric:  # the section through the axis: the other half runs the other way
-        boundary = np.concatenate([boundary, (boundary * [-1.0, 1.0])[:, ::-1]])
-    for first in range(0, len(points), 100):
-        corner = boundary[None] - points[first : first + 100, None, None]
-        if boundary.shape[2] == 2:
-            a, b = corner[:, :, 0], corner[:, :, 1]
-            turn = np.arctan2(a[..., 0] * b[..., 1] - a[..., 1] * b[..., 0], (a * b).sum(axis=2))
-            share = turn.sum(axis=1) / (2 * math.pi)
-        else:  # van Oosterom & Strackee, IEEE Trans. Biomed. Eng. 30 (1983) 125
-            a, b, c = corner[:, :, 0], corner[:, :, 1], corner[:, :, 2]
-            la, lb, lc = (np.linalg.norm(v, axis=2) for v in (a, b, c))
-            triple = (a * np.cross(b, c)).sum(axis=2)
-            below = la * lb * lc + (a * b).sum(2) * lc + (a * c).sum(2) * lb + (b * c).sum(2) * la
-            share = 2 * np.arctan2(triple, below).sum(axis=1) / (4 * math.pi)
-        inside[first : first + 100] = np.abs(share) > 0.5
-    return inside
 
 
 def electrical_measures(
@@ -496,7 +387,8 @@ def summarise(
     tip: ArrayLike,
     direction: ArrayLike,
     vaporised_water: float = 0.0,
-    tumour_distance: Array | None = None,
+    tumours: Sequence[Mapping[str, Any]] = (),
+    structures: Sequence[Mapping[str, Any]] = (),
     vessels: Sequence[Mapping[str, Any]] = (),
     probes: Mapping[str, Sequence[Any]] | None = None,
     initial_impedance: complex | None = None,
@@ -505,9 +397,8 @@ def summarise(
 
     ``history`` and ``probes`` hold the columns of their tables, one entry a step; ``last`` is the last frame;
     ``run`` has wall_s, threads and peak_memory_mb; ``tip`` (m) and ``direction`` (of insertion) are the
-    first electrode's; ``vaporised_water`` in kg; ``tumour_distance`` the nodal signed distance to the
-    tumour (m, negative inside); ``vessels`` the rows of the vessel part. The first impedance is
-    ``initial_impedance`` (ohm), else that of the first step.
+    first electrode's; ``vaporised_water`` in kg; ``tumours`` (the target first), ``structures`` and ``vessels`` the
+    rows of those parts. The first impedance is ``initial_impedance`` (ohm), else that of the first step.
 
     The volumes above 50, 60 and 100 degC are those of the last temperature field, at the end of the run;
     what was ever as hot is in ``zone.by_model`` (isotherm_50, isotherm_60).
@@ -545,7 +436,9 @@ def summarise(
                 name: {"volume_ml": volume_ml(mesh, measure(name, last.damage))} for name in CRITERIA
             },
         },
-        "tumour": None if tumour_distance is None else tumour_measures(mesh, f, tumour_distance),
+        "tumour": dict(tumours[0]) if tumours else None,
+        "tumours": [dict(tumour) for tumour in tumours],
+        "structures": [dict(structure) for structure in structures],
         "vessels": [dict(vessel) for vessel in vessels],
         "probes": probe_measures(probes or {}),
         "energy": energy_measures(last.energy),

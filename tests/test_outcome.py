@@ -6,59 +6,13 @@ import math
 
 import numpy as np
 import pytest
-from lattices import cube, half_plane
+from lattices import MM, ball_ml, box, section
 
 from rfasim.damage import CRITERIA, Damage
 from rfasim.frame import Frame
+from rfasim.margin import tumour_measures
 from rfasim.mesh import Mesh
-from rfasim.outcome import summarise, tissue_cells, tumour_measures, volume_ml, zone_measures
-
-MM = 1e-3
-SIDE = 20 * MM  # half the side of the cube, height and radius of the half plane
-
-
-def box(n: int = 20, seed: int | None = 1, shaft: float | None = None, inside: str | None = None) -> Mesh:
-    """A 40 mm cube; with ``shaft`` a square rod of that half width above z = 0: a hole, or metal."""
-    points, cells = cube(n, seed)
-    points = points * SIDE
-    regions = np.zeros(len(cells), dtype=np.int32)
-    names, facets = ("tissue",), {}
-    if shaft is not None:
-        points, cells = cube(n)
-        points = points * SIDE
-        centre = points[cells].mean(axis=1)
-        rod = (np.abs(centre[:, :2]).max(axis=1) < shaft) & (centre[:, 2] > 0)
-        hole = Mesh(points, cells[~rod], regions[~rod], names).boundary_facets()
-        on_rod = np.abs(points[hole]).max(axis=(1, 2)) < SIDE - 1e-9
-        top = (np.abs(points[hole][:, :, :2]).max(axis=(1, 2)) < shaft + 1e-9) & (
-            points[hole][:, :, 2].min(axis=1) >= 0
-        )
-        facets = {"electrodes[0].contact": hole[on_rod | top]}
-        if inside:
-            names, regions = ("tissue", inside), rod.astype(np.int32)
-        else:
-            cells, regions = cells[~rod], regions[~rod]
-            used, renumbered = np.unique(cells, return_inverse=True)
-            points, cells = points[used], renumbered.reshape(-1, 4)
-            facets = {name: np.searchsorted(used, f) for name, f in facets.items()}
-    return Mesh(points, cells, regions, names, facets)
-
-
-def section(n: int = 40, seed: int | None = 1, shaft: float | None = None) -> Mesh:
-    """The (r, z) half plane of a cylinder, 20 mm by 40 mm, without a rod of radius ``shaft`` above z = 0."""
-    points, cells = half_plane(n, None if shaft else seed)
-    points = points * SIDE
-    facets = {}
-    if shaft is not None:
-        centre = points[cells].mean(axis=1)
-        cells = cells[~((centre[:, 0] < shaft) & (centre[:, 1] > 0))]
-        used, renumbered = np.unique(cells, return_inverse=True)
-        points, cells = points[used], renumbered.reshape(-1, 3)
-        edges = Mesh(points, cells, np.zeros(len(cells), np.int32), ("tissue",), {}, True).boundary_facets()
-        ends = points[edges]
-        rod = (ends[:, :, 0].max(axis=1) < shaft + 1e-9) & (ends[:, :, 1].min(axis=1) >= 0)
-        facets = {"electrodes[0].contact": edges[rod & (ends[:, :, 0].max(axis=1) > 0)]}
-    return Mesh(points, cells, np.zeros(len(cells), np.int32), ("tissue",), facets, axisymmetric=True)
+from rfasim.outcome import summarise, tissue_cells, volume_ml, zone_measures
 
 
 def ellipsoid(
@@ -67,10 +21,6 @@ def ellipsoid(
     """A smooth field, positive inside the ellipsoid with these half axes."""
     local = (mesh.points - centre) @ (np.eye(mesh.points.shape[1]) if turn is None else turn.T)
     return np.asarray(1.0 - np.linalg.norm(local / axes, axis=1))
-
-
-def ball_ml(radius: float) -> float:
-    return 4 / 3 * math.pi * radius**3 * 1e6
 
 
 UP, DOWN = (0.0, 0.0, 1.0), (0.0, 0.0, -1.0)
@@ -219,7 +169,8 @@ def test_an_axis_that_is_none_is_refused() -> None:
     [
         (6.0, 12.0, 6.0, "A0", "complete"),
         (8.0, 11.0, 3.0, "A1", "complete"),
-        (10.0, 7.0, -3.0, "A2", "partial"),
+        (10.0, 9.0, -1.0, "A2", "partial"),
+        (10.0, 6.8, -3.2, "A2", "none"),  # what lives is a shell of 69 %: a ball of it is 12 % less wide
     ],
 )
 def test_concentric_balls_have_the_difference_of_their_radii_as_margin(
@@ -248,7 +199,7 @@ def test_an_off_centre_zone_leaves_the_crescent_that_geometry_says() -> None:
         found = tumour_measures(mesh, f, distance)
         errors.append(abs(1 - float(found["ablated_fraction"] or 0) - exact))
         assert found["margin_class"] == "A2"
-        assert found["response"] == "partial"
+        assert found["response"] == "none"  # 59 % dead: what lives, as a ball, is 26 % less wide than the tumour
         # the far pole of the tumour is the worst place, 5 mm outside
         assert found["minimal_margin_mm"] == pytest.approx(-5.0, abs=0.3 if n == 14 else 0.1)
     assert errors[1] < 2e-3
@@ -307,11 +258,12 @@ def test_the_summary_has_the_agreed_keys_and_numbers() -> None:
         case_name="needle", case_sha256="ab", version="0.1.0", criterion="arrhenius_coagulation", mesh=mesh,
         mesh_seconds=1.5, history=history, last=frame(mesh, damage, temperature, 100.0),
         run={"wall_s": 2.0, "threads": 1, "peak_memory_mb": 300.0}, tip=(0, 0, 0), direction=DOWN,
-        vaporised_water=2e-3, tumour_distance=distance - 6 * MM,
+        vaporised_water=2e-3, tumours=[{"name": "tumour"}, {"name": "other"}],
         vessels=[{"name": "v", "heat_removed_j": 1.0}], probes=probes, initial_impedance=complex(60, -60),
     )  # fmt: skip
     assert " ".join(summary) == (
-        "case rfasim_version case_sha256 mesh run electrical thermal zone tumour vessels probes energy"
+        "case rfasim_version case_sha256 mesh run electrical thermal zone tumour tumours structures vessels probes "
+        "energy"
     )
     assert list(summary["mesh"]) == ["nodes", "cells", "min_dihedral_deg", "max_dihedral_deg", "seconds"]
     assert summary["run"] == {
@@ -344,9 +296,8 @@ def test_the_summary_has_the_agreed_keys_and_numbers() -> None:
     assert zone["by_model"]["arrhenius_coagulation"]["volume_ml"] == pytest.approx(
         zone["volume_ml"], rel=1e-12
     )
-    assert list(summary["tumour"]) == [
-        "volume_ml", "ablated_fraction", "residual_ml", "minimal_margin_mm", "margin_class", "response"
-    ]  # fmt: skip
+    assert summary["tumour"] == {"name": "tumour"}
+    assert [one["name"] for one in summary["tumours"]] == ["tumour", "other"]
     assert summary["vessels"] == [{"name": "v", "heat_removed_j": 1.0}]
     assert summary["probes"] == [
         {

@@ -14,7 +14,7 @@ from rfasim.anatomy.writing import write_nifti, write_seg_nrrd
 from rfasim.case import case_from_dict
 from rfasim.domain import build_domain
 from rfasim.errors import InputError
-from rfasim.outcome import tumour_measures
+from rfasim.margin import tumour_measures
 from rfasim.simulation import Simulation
 from rfasim.summary import summary_of
 
@@ -127,7 +127,7 @@ def test_a_tumour_that_cannot_be_found_is_told(tmp_path: Path) -> None:
     image = rasterised(lambda p: np.linalg.norm(p, axis=1) < 8 * MM, np.full(3, MM), 10 * MM, 1)
     named = LabelImage(image.data, image.to_world, {1: "Tumor_1"})
     write_seg_nrrd(tmp_path / "a.seg.nrrd", named)
-    assert build_domain(_case("a.seg.nrrd", label="tumor_1"), tmp_path).tumour is not None
+    assert build_domain(_case("a.seg.nrrd", label="tumor_1"), tmp_path).tumours.keys() == {"tumour"}
     with pytest.raises(InputError, match=r"tumour\.label: 'Tumor_2' is no label of .*there are: 1 \(Tumor_1\)"):
         build_domain(_case("a.seg.nrrd", label="Tumor_2"), tmp_path)
     with pytest.raises(InputError, match=r"tumour\.file: .*No such file"):

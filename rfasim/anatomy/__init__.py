@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,24 +10,30 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rfasim.anatomy.centrelines import CentreLine, centre_lines, describe, write_centre_lines
+from rfasim.anatomy.images import images_of, named_in_case
 from rfasim.anatomy.labels import LabelDistance, LabelImage
 from rfasim.anatomy.reading import read_labels
 from rfasim.anatomy.smooth import LabelShape
+from rfasim.anatomy.surroundings import Surroundings, read_surroundings
 from rfasim.errors import InputError
 
 if TYPE_CHECKING:
     from rfasim.case import Anatomy, Case, LabelTumour, Vessel
 
 Array = NDArray[np.float64]
+ELSEWHERE = 0.3
+"""an image that is so far [m] from a domain has another frame, or is of another patient"""
 
 __all__ = [
     "CentreLine",
     "LabelDistance",
     "LabelImage",
     "LabelShape",
+    "Surroundings",
     "centre_lines",
     "describe",
     "read_labels",
+    "read_surroundings",
     "tissue_of_points",
     "tumour_shape",
     "vessel_distance",
@@ -53,7 +59,15 @@ def tissue_of_points(
     index = np.zeros(len(points), dtype=np.uint32)
     held = np.zeros(len(points), dtype=np.bool_)
     found = np.zeros(len(points), dtype=np.bool_)
-    for number, image in _images(anatomy, base):
+    for number, image in images_of(anatomy, base):
+        away = 0.0 if len(points) == 0 else image.distance_to_box(points.mean(axis=0))
+        if away > ELSEWHERE:
+            middle = ", ".join(f"{1e3 * x:.0f}" for x in points.mean(axis=0))
+            raise InputError(
+                f"anatomy.labels[{number}].file",
+                f"lies {1e3 * away:.0f} mm away from the domain, whose middle is ({middle}) mm; is it of this patient, "
+                "and are coordinates given in the patient's frame (LPS)?",
+            )
         labels = image.sample(points)
         entry = anatomy.labels[number]
         held_labels = {n for label in entry.hold for n in image.numbers(label)}
@@ -75,16 +89,16 @@ def tissue_of_points(
     return [names[k] for k in used], np.searchsorted(used, index).astype(np.uint32), held
 
 
-def tumour_shape(tumour: LabelTumour, base: Path | None) -> LabelShape:
-    """The tumour that a label image holds; raises InputError with the path in the case."""
-    path, image = _named_in_case("tumour.file", tumour.file, base)
+def tumour_shape(tumour: LabelTumour, place: str, base: Path | None) -> LabelShape:
+    """The tumour that a label image holds; raises InputError with its ``place`` in the case."""
+    path, image = named_in_case(f"{place}.file", tumour.file, base)
     numbers = image.numbers(tumour.label)
     if not numbers:
-        raise InputError("tumour.label", f"'{tumour.label}' is no label of {path}; there are: {image.describe()}")
+        raise InputError(f"{place}.label", f"'{tumour.label}' is no label of {path}; there are: {image.describe()}")
     try:
         return LabelShape(image, numbers)
     except InputError as error:
-        raise InputError("tumour.file", f"{path}: {error.message}") from None
+        raise InputError(f"{place}.file", f"{path}: {error.message}") from None
 
 
 def vessel_distance(anatomy: Anatomy, base: Path | None, case: Case) -> Callable[[Array], Array]:
@@ -95,7 +109,7 @@ def vessel_distance(anatomy: Anatomy, base: Path | None, case: Case) -> Callable
     """
     centre = np.array(case.domain_centre)
     fields = []
-    for number, image in _images(anatomy, base):
+    for number, image in images_of(anatomy, base):
         hold = [n for label in anatomy.labels[number].hold for n in image.numbers(label)]
         if hold:
             try:
@@ -122,7 +136,7 @@ def vessels_of(anatomy: Anatomy, base: Path | None, case: Case) -> tuple[Vessel,
 
     centre = np.array(case.domain_centre)
     out: list[Vessel] = []
-    for number, image in _images(anatomy, base):
+    for number, image in images_of(anatomy, base):
         for label, entry in anatomy.labels[number].vessels.items():
             try:
                 lines = centre_lines(
@@ -142,32 +156,3 @@ def vessels_of(anatomy: Anatomy, base: Path | None, case: Case) -> tuple[Vessel,
                     )
                 )  # fmt: skip
     return tuple(out)
-
-
-def _named_in_case(field: str, file: str, base: Path | None) -> tuple[Path, LabelImage]:
-    """The label image that a ``field`` of the case names, and its path; raises InputError with the field."""
-    path = Path(file) if base is None else base / file
-    try:
-        return path, read_labels(path)
-    except InputError as error:
-        raise InputError(field, f"{error.path}: {error.message}") from None
-
-
-def _images(anatomy: Anatomy, base: Path | None) -> Iterator[tuple[int, LabelImage]]:
-    for number, entry in enumerate(anatomy.labels):
-        path, image = _named_in_case(f"anatomy.labels[{number}].file", entry.file, base)
-        named = [*entry.mapping, *entry.vessels]
-        if not any(image.numbers(label) for label in named):
-            asked = ", ".join(map(str, named))
-            raise InputError(
-                f"anatomy.labels[{number}].mapping",
-                f"none of its labels ({asked}) is in {path}; there are: {image.describe()}",
-            )
-        for label in named:
-            if isinstance(label, str) and not image.numbers(label):
-                part = "mapping" if label in entry.mapping else "vessels"
-                raise InputError(
-                    f"anatomy.labels[{number}].{part}.{label}",
-                    f"is no label of {path}; there are: {image.describe()}",
-                )
-        yield number, image

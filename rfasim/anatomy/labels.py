@@ -80,6 +80,17 @@ class LabelImage:
         numbers: Array = np.asarray(points, dtype=np.float64) @ inverse[:3, :3].T + inverse[:3, 3]
         return numbers
 
+    def places(self, numbers: Array) -> Array:
+        """Where voxels ``numbers`` (n, 3), not necessarily whole, are: (n, 3) in LPS metres."""
+        places: Array = numbers @ self.to_world[:3, :3].T + self.to_world[:3, 3]
+        return places
+
+    def distance_to_box(self, point: ArrayLike) -> float:
+        """How far [m] a point (3,) in LPS metres is from the image's voxels; 0 inside."""
+        own = self.voxels(np.atleast_2d(np.asarray(point, dtype=np.float64)))
+        nearest = np.clip(own, -0.5, np.array(self.data.shape) - 0.5)
+        return float(np.linalg.norm((self.to_world[:3, :3] @ (own - nearest).T), axis=0)[0])
+
     def sample(self, points: ArrayLike) -> Labels:
         """The label (n,) of the voxel around each of ``points`` (n, 3; LPS metres), 0 outside the image."""
         nearest = np.rint(self.voxels(points))

@@ -62,7 +62,7 @@ class LabelShape:
     @property
     def labelled(self) -> Array:
         """Middles of the labelled voxels (n, 3)."""
-        return self._places(np.argwhere(self._grid.data).astype(np.float64))
+        return self._grid.places(np.argwhere(self._grid.data).astype(np.float64))
 
     @property
     def centre(self) -> Array:
@@ -87,17 +87,13 @@ class LabelShape:
         parts = np.rint(self._grid.spacing / self._grid.spacing.min()).astype(int)
         along = [np.arange((n - 1) * part + 1) / part for n, part in zip(self._grid.data.shape, parts, strict=True)]
         nodes = np.stack(np.meshgrid(*along, indexing="ij"), axis=-1)
-        values = self.distance(self._places(nodes.reshape(-1, 3))).reshape(nodes.shape[:3])
+        values = self.distance(self._grid.places(nodes.reshape(-1, 3))).reshape(nodes.shape[:3])
         vertices, faces, _, _ = find(values, 0.0)
-        return np.asarray(self._places(vertices / parts)[faces])
-
-    def _places(self, numbers: Array) -> Array:
-        places: Array = numbers @ self._grid.to_world[:3, :3].T + self._grid.to_world[:3, 3]
-        return places
+        return np.asarray(self._grid.places(vertices / parts)[faces])
 
     def bounds(self) -> tuple[Array, Array]:
         """Lower and upper corner (3,) of a box around the shape."""
         ends = np.array([np.zeros(3), np.array(self._grid.data.shape) - 1.0]).T
         corners = np.stack(np.meshgrid(*ends, indexing="ij"), axis=-1).reshape(-1, 3)
-        places = self._places(corners.astype(np.float64))
+        places = self._grid.places(corners.astype(np.float64))
         return places.min(axis=0), places.max(axis=0)

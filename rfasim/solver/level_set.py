@@ -440,3 +440,42 @@ def distance_to_surface(points: Array, corners: Array) -> Array:
     distances = np.empty(len(queries))
     _distances(distances, queries, np.ascontiguousarray(simplices), centres, radii)
     return distances
+
+
+@kernel
+def _turns(out: Array, points: Array, corners: Array) -> None:
+    """How much of all directions the simplices fill, seen from each point: 1 from inside a closed surface."""
+    dim = corners.shape[1]
+    for i in range(points.shape[0]):
+        total = 0.0
+        for j in range(corners.shape[0]):
+            ax, ay = corners[j, 0, 0] - points[i, 0], corners[j, 0, 1] - points[i, 1]
+            bx, by = corners[j, 1, 0] - points[i, 0], corners[j, 1, 1] - points[i, 1]
+            if dim == 2:
+                total += math.atan2(ax * by - ay * bx, ax * bx + ay * by) / (2 * math.pi)
+                continue
+            # van Oosterom & Strackee, IEEE Trans. Biomed. Eng. 30 (1983) 125
+            az, bz = corners[j, 0, 2] - points[i, 2], corners[j, 1, 2] - points[i, 2]
+            cx, cy = corners[j, 2, 0] - points[i, 0], corners[j, 2, 1] - points[i, 1]
+            cz = corners[j, 2, 2] - points[i, 2]
+            a = math.sqrt(ax * ax + ay * ay + az * az)
+            b = math.sqrt(bx * bx + by * by + bz * bz)
+            c = math.sqrt(cx * cx + cy * cy + cz * cz)
+            triple = ax * (by * cz - bz * cy) + ay * (bz * cx - bx * cz) + az * (bx * cy - by * cx)
+            ab, ac, bc = ax * bx + ay * by + az * bz, ax * cx + ay * cy + az * cz, bx * cx + by * cy + bz * cz
+            total += 2 * math.atan2(triple, a * b * c + ab * c + ac * b + bc * a) / (4 * math.pi)
+        out[i] = total
+
+
+def encloses(boundary: Array, points: Array, axisymmetric: bool) -> Mask:
+    """Which ``points`` (n, dim) the outward-turned ``boundary`` (s, dim, dim) goes round more than half: its solid
+    angle seen from them. (It may have a hole, where a needle's shaft leaves it, so that nothing sees it all round.)"""
+    if axisymmetric:  # the section through the axis: the other half runs the other way
+        boundary = np.concatenate([boundary, (boundary * [-1.0, 1.0])[:, ::-1]])
+    ends = boundary.reshape(-1, boundary.shape[2])
+    within = ((points >= ends.min(axis=0)) & (points <= ends.max(axis=0))).all(axis=1)  # seen from outside: less
+    share = np.zeros(int(within.sum()))
+    _turns(share, np.ascontiguousarray(points[within]), np.ascontiguousarray(boundary))
+    inside = np.zeros(len(points), dtype=np.bool_)
+    inside[within] = np.abs(share) > 0.5
+    return inside
