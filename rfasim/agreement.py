@@ -17,48 +17,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rfasim.anatomy import LabelImage, LabelShape, read_labels
-from rfasim.anatomy.rasters import raster
 from rfasim.errors import InputError
+from rfasim.exports import ZONE, zone_image
 from rfasim.frames import to_lps
-from rfasim.result import Result
+from rfasim.scene import read_scene
 from rfasim.solver.level_set import distance_to_surface
 
 Array = NDArray[np.float64]
-ZONE = 1
-"""the label of the zone in an image that is made of a result"""
-
-
-def zone_image(result: Result, grid: LabelImage) -> LabelImage:
-    """The zone of a result on the voxels of ``grid``: 1 where tissue is dead at the voxel's middle.
-
-    The device's channel, and living tissue that the zone encloses (the sleeve of a cooled needle), count as the zone,
-    as they do for a ruler. Raises InputError for an axisymmetric run, which lies in no patient, and for one without a
-    zone.
-    """
-    from scipy.ndimage import binary_fill_holes
-
-    mesh = result.mesh
-    where = str(result.folder)
-    if mesh.axisymmetric:
-        raise InputError(where, "is an axisymmetric run, which has no place in a patient; run it in three dimensions")
-    level = result.field("zone_level").astype(np.float64)
-    values = raster(mesh.points, mesh.cells, level, grid.data.shape, grid.to_world, np.nan)
-    # where no cell is: the device inside the zone is filled below, what is outside the domain stays alive
-    dead = np.nan_to_num(values, nan=-1.0) >= 0
-    device = np.isnan(values) & _beside(dead)
-    data = np.asarray(binary_fill_holes(dead | device)).astype(np.uint8)
-    if not data.any():
-        raise InputError(where, "has no zone at the middle of any voxel of the image")
-    return LabelImage(data, grid.to_world, {ZONE: "zone"})
-
-
-def _beside(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Voxels that ``mask`` surrounds on opposite sides: a needle is thinner than two voxels."""
-    from scipy.ndimage import binary_closing
-
-    return np.asarray(binary_closing(np.pad(mask, 2), iterations=1)[2:-2, 2:-2, 2:-2])
-
-
 def read_registration(path: Path) -> Array:
     """A rigid motion (4, 4) in LPS metres from a text file: 4 lines of 4 numbers, in LPS millimetres."""
     try:
@@ -142,5 +107,5 @@ def _volumes(one: LabelShape, other: LabelShape, most: int = 4_000_000) -> tuple
 def labels_of(path: Path, grid: LabelImage) -> LabelImage:
     """The zone of a result folder on ``grid``, or the label image at ``path``."""
     if (path / "summary.json").is_file():
-        return zone_image(Result.read(path), grid)
+        return zone_image(read_scene(path), grid)
     return read_labels(path)

@@ -62,6 +62,12 @@ def _threads(text: str) -> int:
     return int(text)
 
 
+def _seed(text: str) -> int:
+    if not text.isdecimal() or int(text) >= 2**63:
+        raise argparse.ArgumentTypeError(f"'{text}' is no seed; give a whole number from 0")
+    return int(text)
+
+
 def build_parser() -> argparse.ArgumentParser:
     """The whole command line."""
     from rfasim import __version__
@@ -106,12 +112,22 @@ def build_parser() -> argparse.ArgumentParser:
     show.add_argument("folder", metavar="DIR", type=Path)
     show.add_argument("--json", action="store_true", help="print the summary as JSON")
 
-    export = verb("export", export_zone, "write a result's zone on the grid of one of the patient's images")
+    export = verb("export", export_result, "write a result's zone or margins for the hospital's viewer")
     export.add_argument("folder", metavar="DIR", type=Path, help="result folder")
-    export.add_argument("--like", metavar="IMAGE", type=Path, required=True, help="label image with the grid to use")
     export.add_argument(
-        "--out", metavar="FILE", type=Path, help="a .nii, .nii.gz or .seg.nrrd file (default: DIR/zone.nii.gz)"
-    )
+        "--what", choices=("zone", "margin", "temperature", "dose"), default="zone",
+        help="the zone (default), the margin on a tumour's surface, or the run's highest temperature or dose (CEM43)",
+    )  # fmt: skip
+    export.add_argument(
+        "--like", metavar="IMAGE", type=Path,
+        help="image or folder of DICOM slices with the grid to use; not needed for surfaces",
+    )  # fmt: skip
+    export.add_argument("--tumour", metavar="NAME", help="whose margin (default: the target)")
+    export.add_argument("--criterion", metavar="NAME", help="damage criterion of the zone (default: the case's)")
+    export.add_argument(
+        "--out", metavar="FILE", type=Path,
+        help="images: .nii.gz, .nii, .seg.nrrd, .dcm (DICOM SEG); surfaces: .stl, .vtp (default: DIR/<what>.nii.gz)",
+    )  # fmt: skip
 
     compare = verb("compare", compare_zones, "compare a predicted zone with a segmented ablation")
     compare.add_argument("predicted", metavar="PREDICTED", type=Path, help="result folder or label image")
@@ -123,6 +139,16 @@ def build_parser() -> argparse.ArgumentParser:
         help="rigid motion of PREDICTED: text, 4 lines of 4 numbers, in mm (LPS); none when not given",
     )  # fmt: skip
     compare.add_argument("--json", action="store_true", help="print the numbers as JSON")
+
+    phantom = verb("phantom", write_phantom, "write a made-up patient: labels, scan and vessels grown from a seed")
+    phantom.add_argument("--out", metavar="DIR", type=Path, default=Path("phantom"), help="folder (default: phantom)")
+    phantom.add_argument("--seed", metavar="N", type=_seed, default=1, help="of the vessels and the noise (default: 1)")
+    phantom.add_argument("--spacing", metavar="LENGTH", default="1.5 mm", help="of the voxels (default: 1.5 mm)")
+    phantom.add_argument("--slices", metavar="LENGTH", help="from slice to slice (default: as --spacing)")
+    phantom.add_argument(
+        "--kind", choices=("seg.nrrd", "nii.gz", "dicom"), default="seg.nrrd", help="of the images (default: seg.nrrd)"
+    )
+    phantom.add_argument("--overwrite", action="store_true", help="replace what is in DIR")
 
     verify = verb("verify", verify_physics, "compare with exact solutions; exit 1 when a gate is missed")
     verify.add_argument("--quick", action="store_true", help="a selection that takes seconds")
@@ -649,25 +675,21 @@ def show_result(options: argparse.Namespace) -> int:
     return DONE
 
 
-def export_zone(options: argparse.Namespace) -> int:
-    """Write a result's zone on the grid of an image."""
-    from rfasim.agreement import zone_image
-    from rfasim.anatomy import read_labels
-    from rfasim.anatomy.writing import write_nifti, write_seg_nrrd
+def export_result(options: argparse.Namespace) -> int:
+    """Write a result's zone, margins, temperature or dose as an image, the first two also as a surface."""
+    from rfasim.anatomy import read_grid, read_scan
     from rfasim.checkpoint import disk_errors
-    from rfasim.result import Result
+    from rfasim.exports import export
+    from rfasim.scene import read_scene
 
-    out = options.folder / "zone.nii.gz" if options.out is None else options.out
-    endings = (".nii", ".nii.gz", ".seg.nrrd")
-    if not out.name.endswith(endings):
-        raise InputError("--out", f"'{out.name}' is of no known kind; end it in {', '.join(endings)}")
-    image = zone_image(Result.read(options.folder), read_labels(options.like))
+    out = options.folder / f"{options.what}.nii.gz" if options.out is None else options.out
+    scene = read_scene(options.folder)
+    like = None
+    if options.like is not None:
+        like = read_scan(options.like) if out.name.lower().endswith(".dcm") else read_grid(options.like)
     with disk_errors(out):
-        if out.name.endswith(".seg.nrrd"):
-            write_seg_nrrd(out, image)
-        else:
-            write_nifti(out, image.data, image.to_world)
-    print(f"Written: {out} (label 1: the zone, {1e6 * image.voxel_volume * int(image.data.sum()):.2f} ml in voxels)")
+        told = export(scene, out, options.what, like=like, tumour=options.tumour, criterion=options.criterion)
+    print(f"Written: {out} ({told})")
     return DONE
 
 
@@ -700,6 +722,31 @@ def compare_zones(options: argparse.Namespace) -> int:
         ("registration", "as given" if found["registration"] else "none"),
     ]
     print_rows(rows, f"{options.predicted} against {options.actual}")
+    return DONE
+
+
+def write_phantom(options: argparse.Namespace) -> int:
+    """Write a made-up patient."""
+    from rfasim.anatomy.phantom import make_phantom, write_phantom
+    from rfasim.checkpoint import disk_errors
+    from rfasim.quantities import parse
+
+    spacing = []
+    for flag, text in (("--spacing", options.spacing), ("--slices", options.slices or options.spacing)):
+        try:
+            spacing.append(parse(text, "m"))
+        except ValueError as error:
+            raise InputError(flag, str(error)) from None
+        if not 0.4e-3 <= spacing[-1] <= 10e-3:
+            raise InputError(flag, f"got {text}; from 0.4 to 10 mm can be had")
+    out: Path = options.out
+    if out.exists() and not out.is_dir():
+        raise InputError("--out", f"{out} is a file; give a folder")
+    if out.is_dir() and any(out.iterdir()) and not options.overwrite:
+        raise InputError("--out", f"{out} is not empty; give another folder, or --overwrite to replace what is in it")
+    with disk_errors(out):
+        for path in write_phantom(make_phantom(options.seed), out, options.kind, [spacing[0], *spacing], options.seed):
+            print(f"Written: {path}")
     return DONE
 
 

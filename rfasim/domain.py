@@ -386,7 +386,9 @@ def _tissue_of_cells(case: Case, vessels: tuple[Vessel, ...], mesh: Mesh, librar
     if case.anatomy is not None:
         from rfasim.anatomy import tissue_of_points
 
-        found, index, held = tissue_of_points(case.anatomy, centroids, base)
+        found, index, held = tissue_of_points(
+            case.anatomy, centroids, base, background=case.background, tumours=case.every_tumour.values()
+        )
         tissue = np.array([number(name) for name in found], np.uint32)[index]
     every = case.every_tumour
     for path, shape in tumours.items():

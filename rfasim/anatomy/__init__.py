@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,12 +13,13 @@ from rfasim.anatomy.centrelines import CentreLine, centre_lines, describe, write
 from rfasim.anatomy.images import images_of, named_in_case
 from rfasim.anatomy.labels import LabelDistance, LabelImage
 from rfasim.anatomy.reading import read_labels
+from rfasim.anatomy.scans import Scan, read_grid, read_scan
 from rfasim.anatomy.smooth import LabelShape
 from rfasim.anatomy.surroundings import Surroundings, read_surroundings
 from rfasim.errors import InputError
 
 if TYPE_CHECKING:
-    from rfasim.case import Anatomy, Case, LabelTumour, Vessel
+    from rfasim.case import Anatomy, Case, LabelTumour, Tumour, Vessel
 
 Array = NDArray[np.float64]
 ELSEWHERE = 0.3
@@ -29,10 +30,13 @@ __all__ = [
     "LabelDistance",
     "LabelImage",
     "LabelShape",
+    "Scan",
     "Surroundings",
     "centre_lines",
     "describe",
+    "read_grid",
     "read_labels",
+    "read_scan",
     "read_surroundings",
     "tissue_of_points",
     "tumour_shape",
@@ -43,12 +47,15 @@ __all__ = [
 
 
 def tissue_of_points(
-    anatomy: Anatomy, points: Array, base: Path | None = None
-) -> tuple[list[str], NDArray[np.uint32], NDArray[np.bool_]]:
+    anatomy: Anatomy, points: Array, base: Path | None = None, *, background: str | None = None,
+    tumours: Collection[Tumour] = (),
+) -> tuple[list[str], NDArray[np.uint32], NDArray[np.bool_]]:  # fmt: skip
     """The tissue at ``points`` (n, 3; LPS metres): names, index into them (n,), and where it is held (n,).
 
     Images are laid over one another in their order: a later one wins wherever its label has a tissue.
-    Labels without a tissue say nothing, and where no image says anything the tissue is ``anatomy.outside``.
+    Labels without a tissue say nothing, and where no image says anything the tissue is ``anatomy.outside``. Labels of
+    vessels, and those that one of the ``tumours`` is made of, cut holes into the liver of the same image: where they
+    have no tissue of their own it is ``background`` (nothing, when that is None).
     Held are the points whose winning label is in that image's ``hold``. File names are looked for from
     ``base``.
 
@@ -71,6 +78,13 @@ def tissue_of_points(
         labels = image.sample(points)
         entry = anatomy.labels[number]
         held_labels = {n for label in entry.hold for n in image.numbers(label)}
+        cut_out = [*entry.vessels, *(t.label for t in tumours if t.shape == "labels" and t.file == entry.file)]
+        if background is not None and cut_out:
+            here = np.isin(labels, [n for label in cut_out for n in image.numbers(label)])
+            if background not in names:
+                names.append(background)
+            index[here], held[here] = names.index(background), False
+            found |= here
         for label, tissue in ((n, tissue) for key, tissue in entry.mapping.items() for n in image.numbers(key)):
             here = labels == label
             if tissue not in names:

@@ -8,6 +8,7 @@
 from __future__ import annotations
 
 import functools
+import html
 import math
 import re
 import zlib
@@ -25,7 +26,7 @@ Array = NDArray[np.float64]
 
 _MOST_VOXELS = 2_000_000_000
 KINDS = "a NIfTI (.nii, .nii.gz), NRRD (.nrrd, .nhdr, .seg.nrrd) or DICOM SEG (.dcm, or a folder that holds one)"
-_SEG = "1.2.840.10008.5.1.4.1.1.66.4"  # Segmentation Storage
+SEG = "1.2.840.10008.5.1.4.1.1.66.4"  # Segmentation Storage
 # what NRRD calls the frames, in the letters of the directions that axes point to
 _SPACES = {
     "left-posterior-superior": "LPS", "lps": "LPS", "right-anterior-superior": "RAS", "ras": "RAS",
@@ -68,7 +69,7 @@ def _read(path: str, _changed: int, _size: int) -> LabelImage:
     return _nifti(path)
 
 
-def _missing(path: str, library: str, extra: str) -> InputError:
+def missing(path: str, library: str, extra: str) -> InputError:
     return InputError(path, f"needs {library} to be read; install it with: pip install 'rfasim[{extra}]'")
 
 
@@ -76,10 +77,16 @@ def _missing(path: str, library: str, extra: str) -> InputError:
 
 
 def _nifti(path: str) -> LabelImage:
+    data, world, image = nifti_volume(path)
+    return LabelImage(_whole(path, data), world, _label_table(image))
+
+
+def nifti_volume(path: str) -> tuple[NDArray[Any], Array, Any]:
+    """Values (nx, ny, nz) of a NIfTI file, voxel numbers to LPS metres (4, 4), and nibabel's image."""
     try:
         import nibabel
     except ImportError:
-        raise _missing(path, "nibabel", "images") from None
+        raise missing(path, "nibabel", "images") from None
     try:
         image: Any = nibabel.load(path)
         header: Any = image.header
@@ -87,7 +94,7 @@ def _nifti(path: str) -> LabelImage:
         is_placed = int(header["sform_code"]) > 0 or int(header["qform_code"]) > 0
         affine = np.array(image.affine, dtype=np.float64)
     except Exception as error:  # nibabel has a class of error for each way in which a header can be broken
-        raise InputError(path, f"is no NIfTI image that can be read ({_first_line(error)})") from None
+        raise InputError(path, f"is no NIfTI image that can be read ({first_line(error)})") from None
     shape = image.shape
     if len(shape) < 3 or any(n != 1 for n in shape[3:]):
         raise InputError(
@@ -102,30 +109,61 @@ def _nifti(path: str) -> LabelImage:
     except MemoryError:
         raise InputError(path, f"has {_times(shape)} voxels, more than fit into memory; crop it") from None
     except (OSError, EOFError, ValueError, zlib.error) as error:
-        raise InputError(path, f"is cut off or damaged ({_first_line(error)}); copy it again") from None
+        raise InputError(path, f"is cut off or damaged ({first_line(error)}); copy it again") from None
     if not is_placed:
         raise InputError(
             path,
             "does not say where it lies in the patient (sform and qform codes are 0); "
             "export it with its orientation",
         )
-    return LabelImage(_whole(path, data), placed(path, affine, "RAS", units if units in UNITS else "mm"))
+    return data, placed(path, affine, "RAS", units if units in UNITS else "mm"), image
+
+
+def _label_table(image: Any) -> dict[int, str]:
+    """What labels are called in a header extension with a table of labels, as TotalSegmentator writes it."""
+    names: dict[int, str] = {}
+    for extension in image.header.extensions:
+        content = extension.get_content()
+        text = content.decode("utf-8", "replace") if isinstance(content, bytes) else str(content)
+        for number, quoted, plain in re.findall(
+            r'<Label\s[^>]*?Key="(-?\d+)"[^>]*>\s*(?:<!\[CDATA\[(.*?)\]\]>|([^<]*))', text
+        ):
+            names[int(number)] = quoted or html.unescape(plain).strip()
+    return names
 
 
 # -------------------------------------------------------------------------------------------------------- NRRD
 
 
 def _nrrd(path: str) -> LabelImage:
+    data, world, header, layers = nrrd_volume(path)
+    segments = _slicer_segments(header)
+    if not layers:
+        return LabelImage(_whole(path, data), world, {number: name for name, number, _ in segments})
+    # 3D Slicer: layers of segments that overlap, each with numbers of its own; later segments lie over earlier ones
+    stack = _whole(path, np.moveaxis(data, layers[0], 0))
+    if not segments:
+        raise InputError(path, f"has {len(stack)} volumes and no segments; a label image is one volume")
+    out = np.zeros(stack.shape[1:], np.int32)
+    for order, (_, number, layer) in enumerate(segments, start=1):
+        if layer >= len(stack):
+            raise InputError(path, f"is damaged: it names layer {layer} of {len(stack)}")
+        out[stack[layer] == number] = order
+    return LabelImage(out, world, {order: name for order, (name, _, _) in enumerate(segments, start=1)})
+
+
+def nrrd_volume(path: str) -> tuple[NDArray[Any], Array, Any, list[int]]:
+    """Values of an NRRD file, voxel numbers to LPS metres (4, 4), its header, and the axis of its layers if any."""
     try:
         import nrrd
     except ImportError:
-        raise _missing(path, "pynrrd", "images") from None
+        raise missing(path, "pynrrd", "images") from None
     try:
         data, header = nrrd.read(path)
     except MemoryError:
         raise InputError(path, "has more voxels than fit into memory; crop it") from None
     except Exception as error:  # pynrrd raises whatever its parsing meets
-        raise InputError(path, f"is no NRRD image that can be read, or cut off ({_first_line(error)})") from None
+        raise InputError(path, f"is no NRRD image that can be read, or cut off ({first_line(error)})") from None
     frame = _SPACES.get(str(header.get("space", "")).lower())
     directions, origin = header.get("space directions"), header.get("space origin")
     if frame is None or directions is None or origin is None:
@@ -146,19 +184,7 @@ def _nrrd(path: str) -> LabelImage:
     world = placed(path, affine, frame, unit if unit in UNITS else "mm")
     if data.dtype.kind not in "iuf":
         raise InputError(path, f"holds values of type {data.dtype}; labels are whole numbers")
-    segments = _slicer_segments(header)
-    if not layers:
-        return LabelImage(_whole(path, data), world, {number: name for name, number, _ in segments})
-    # 3D Slicer: layers of segments that overlap, each with numbers of its own; later segments lie over earlier ones
-    stack = _whole(path, np.moveaxis(data, layers[0], 0))
-    if not segments:
-        raise InputError(path, f"has {len(stack)} volumes and no segments; a label image is one volume")
-    out = np.zeros(stack.shape[1:], np.int32)
-    for order, (_, number, layer) in enumerate(segments, start=1):
-        if layer >= len(stack):
-            raise InputError(path, f"is damaged: it names layer {layer} of {len(stack)}")
-        out[stack[layer] == number] = order
-    return LabelImage(out, world, {order: name for order, (name, _, _) in enumerate(segments, start=1)})
+    return data, world, header, layers
 
 
 def _slicer_segments(header: Any) -> list[tuple[str, int, int]]:
@@ -180,7 +206,7 @@ def _dicom(path: str) -> LabelImage:
         import highdicom
         import pydicom
     except ImportError:
-        raise _missing(path, "highdicom", "dicom") from None
+        raise missing(path, "highdicom", "dicom") from None
     file = _seg_file(path, pydicom)
     try:
         seg = highdicom.seg.segread(file)
@@ -189,7 +215,7 @@ def _dicom(path: str) -> LabelImage:
     except MemoryError:
         raise InputError(path, "has more voxels than fit into memory; crop it") from None
     except Exception as error:  # pydicom and highdicom raise what their parsing meets
-        raise InputError(path, f"is no DICOM SEG that can be read, or cut off ({_first_line(error)})") from None
+        raise InputError(path, f"is no DICOM SEG that can be read, or cut off ({first_line(error)})") from None
     data = np.asarray(volume.array)
     _count(path, data.shape)
     return LabelImage(_whole(path, data), placed(path, np.array(volume.affine, dtype=np.float64), "LPS"), names)
@@ -205,7 +231,7 @@ def _seg_file(path: str, pydicom: Any) -> str:
             data = pydicom.dcmread(file, stop_before_pixels=True, specific_tags=["SOPClassUID", "Modality"])
         except Exception:
             continue  # not DICOM, or not readable: said below when nothing else is there
-        if str(data.get("SOPClassUID", "")) == _SEG:
+        if str(data.get("SOPClassUID", "")) == SEG:
             found.append(file)
         else:
             kind = str(data.get("Modality", "")) or "other"
@@ -224,7 +250,7 @@ def _seg_file(path: str, pydicom: Any) -> str:
 # ------------------------------------------------------------------------------------------------------ values
 
 
-def _first_line(error: Exception) -> str:
+def first_line(error: Exception) -> str:
     return (str(error).strip().splitlines() or [type(error).__name__])[0]
 
 

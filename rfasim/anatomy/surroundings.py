@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 Array = NDArray[np.float64]
 Mask = NDArray[np.bool_]
 REACH = 0.03  # m beyond the domain: what is farther away is not looked at
-# m: vessels that a label cut out of the liver count as liver where they are not wider than twice this
+# m: vessels and ducts that labels cut out of the liver count as liver where they are no wider than twice this
 VESSEL = 0.008
 
 
@@ -99,21 +99,22 @@ def _organ(case: Case, images: Mapping[int, LabelImage], tumours: Mapping[str, S
         low, high = (np.asarray(end) for end in shape.bounds())
         near = np.flatnonzero(((middles >= low) & (middles <= high)).all(axis=1))
         add(near[shape.distance(middles[near]) < 0])
-    add(_vessels(case, images, middles) & _closed(mask, grid.spacing).ravel())
+    add(_cut_out(case, images, middles) & _closed(mask, grid.spacing).ravel())
     try:
         return LabelShape(LabelImage(mask.astype(np.uint8), grid.to_world), [1])
     except InputError as error:
         raise InputError(f"anatomy.labels[{first}].file", error.message) from None
 
 
-def _vessels(case: Case, images: Mapping[int, LabelImage], middles: Array) -> Mask:
-    """Which of the ``middles`` (n, 3) a label of blood is at."""
+def _cut_out(case: Case, images: Mapping[int, LabelImage], middles: Array) -> Mask:
+    """Which of the ``middles`` (n, 3) a label is at that cuts holes into the liver: blood, bile ducts."""
     assert case.anatomy is not None
     found = np.zeros(len(middles), np.bool_)
     for number, image in images.items():
         entry = case.anatomy.labels[number]
         blood = [label for label, tissue in entry.mapping.items() if tissue == "blood"]
-        numbers = {n for label in (*entry.vessels, *entry.hold, *blood) for n in image.numbers(label)}
+        cut_out = (*entry.vessels, *entry.hold, *blood, *entry.structures)
+        numbers = {n for label in cut_out for n in image.numbers(label)}
         if numbers:
             found |= np.isin(image.sample(middles), list(numbers))
     return found

@@ -6,7 +6,7 @@ Each file is written beside its place and moved there, so that none is half ther
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,9 +24,9 @@ Array = NDArray[np.float64]
 COLOURS = ((0.90, 0.30, 0.25), (0.30, 0.76, 1.00), (0.48, 0.90, 0.58), (0.95, 0.75, 0.30), (0.70, 0.50, 0.90))
 
 
-def write_nifti(path: Path, data: NDArray[Any], to_world: Array) -> None:
+def write_nifti(path: Path, data: NDArray[Any], to_world: Array, names: Mapping[int, str] | None = None) -> None:
     """Write ``data`` (nx, ny, nz), labels or values, as NIfTI (``.nii``, ``.nii.gz``); ``to_world`` (4, 4): voxel
-    numbers to LPS metres."""
+    numbers to LPS metres; ``names`` of labels, as a table of labels in a header extension."""
     import gzip
 
     import nibabel
@@ -37,8 +37,22 @@ def write_nifti(path: Path, data: NDArray[Any], to_world: Array) -> None:
     image.header.set_xyzt_units("mm")
     image.set_sform(affine, code="scanner")
     image.set_qform(affine, code="scanner")
+    if names:
+        image.header.extensions.append(nibabel.nifti1.Nifti1Extension(0, _label_table(names).encode()))
     raw = image.to_bytes()
     write_bytes(path, gzip.compress(raw, 6) if path.name.endswith(".gz") else raw)
+
+
+def _label_table(names: Mapping[int, str]) -> str:
+    """A table of labels as Connectome Workbench and TotalSegmentator write it."""
+    rows = []
+    for k, (number, name) in enumerate(names.items()):
+        red, green, blue = COLOURS[k % len(COLOURS)]
+        rows.append(f'<Label Key="{number}" Red="{red}" Green="{green}" Blue="{blue}" Alpha="1">'
+                    f"<![CDATA[{name}]]></Label>")  # fmt: skip
+    table = "<LabelTable>" + "".join(rows) + "</LabelTable>"
+    return (f'<?xml version="1.0" encoding="UTF-8"?><CaretExtension><VolumeInformation Index="0">{table}'
+            "<StudyMetaDataLinkSet/><VolumeType><![CDATA[Label]]></VolumeType></VolumeInformation></CaretExtension>")
 
 
 def write_seg_nrrd(path: Path, image: LabelImage) -> None:
@@ -73,6 +87,7 @@ def write_dicom_seg(path: Path, image: LabelImage, series: Sequence[Any], *, des
     """
     import highdicom as hd
     from pydicom.sr.codedict import codes
+    from pydicom.sr.coding import Code
 
     numbers = sorted(image.present)
     if not numbers:
@@ -81,7 +96,7 @@ def write_dicom_seg(path: Path, image: LabelImage, series: Sequence[Any], *, des
     affine = from_lps(image.to_world, "LPS")
     first = series[0]
     algorithm = hd.AlgorithmIdentificationSequence(
-        name="rfasim", version=rfasim.__version__, family=codes.cid7162.ArtificialIntelligence
+        name="rfasim", version=rfasim.__version__, family=Code("simulation", "99RFASIM", "Finite-element simulation")
     )
     segments = [
         hd.seg.SegmentDescription(
@@ -109,3 +124,49 @@ def write_dicom_seg(path: Path, image: LabelImage, series: Sequence[Any], *, des
     buffer = io.BytesIO()
     seg.save_as(buffer)
     write_bytes(path, buffer.getvalue())
+
+
+def write_dicom_scan(folder: Path, slices: Sequence[Any]) -> None:
+    """Write the slices of a scan (pydicom datasets), a file each."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for slice_ in slices:
+        buffer = io.BytesIO()
+        slice_.save_as(buffer, enforce_file_format=True)
+        write_bytes(folder / f"{int(slice_.InstanceNumber):04d}.dcm", buffer.getvalue(), durable=False)
+
+
+def scan_slices(values: NDArray[np.int16], to_world: Array, seed: int = 1) -> list[Any]:
+    """Made-up CT values [HU] as the slices of a DICOM series (pydicom datasets), one a step along the last axis.
+
+    The patient is called Phantom; the same ``seed`` gives the same identifiers.
+    """
+    import pydicom
+
+    def uid(what: str) -> str:
+        return str(pydicom.uid.generate_uid(entropy_srcs=["rfasim", str(seed), str(values.shape), what]))
+
+    affine = from_lps(to_world, "LPS")
+    lengths = np.linalg.norm(affine[:3, :3], axis=0)
+    columns, rows, count = values.shape
+    out = []
+    for k in range(count):
+        s = pydicom.Dataset()
+        s.file_meta = pydicom.dataset.FileMetaDataset()
+        s.file_meta.TransferSyntaxUID = pydicom.uid.ExplicitVRLittleEndian
+        s.SOPClassUID, s.SOPInstanceUID = pydicom.uid.CTImageStorage, uid(f"slice {k}")
+        s.file_meta.MediaStorageSOPClassUID, s.file_meta.MediaStorageSOPInstanceUID = s.SOPClassUID, s.SOPInstanceUID
+        s.StudyInstanceUID, s.SeriesInstanceUID, s.FrameOfReferenceUID = uid("study"), uid("series"), uid("frame")
+        s.PatientID, s.PatientName, s.PatientBirthDate, s.PatientSex = f"phantom {seed}", "Phantom^Liver", "", ""
+        s.StudyID, s.StudyDate, s.StudyTime, s.AccessionNumber, s.ReferringPhysicianName = "1", "", "", "", ""
+        s.Modality, s.Manufacturer, s.SeriesNumber, s.InstanceNumber = "CT", "rfasim", 1, k + 1
+        s.SeriesDescription, s.ImageType = "made-up liver", ["DERIVED", "SECONDARY", "AXIAL"]
+        s.Rows, s.Columns, s.SliceThickness = rows, columns, float(lengths[2])
+        s.PixelSpacing = [float(lengths[1]), float(lengths[0])]
+        s.ImageOrientationPatient = [float(x) for x in (*affine[:3, 0] / lengths[0], *affine[:3, 1] / lengths[1])]
+        s.ImagePositionPatient = [float(x) for x in affine[:3, 3] + k * affine[:3, 2]]
+        s.BitsAllocated, s.BitsStored, s.HighBit, s.PixelRepresentation, s.SamplesPerPixel = 16, 16, 15, 1, 1
+        s.PhotometricInterpretation, s.RescaleIntercept, s.RescaleSlope, s.RescaleType = "MONOCHROME2", 0, 1, "HU"
+        s.WindowCenter, s.WindowWidth = 60, 350
+        s.PixelData = np.ascontiguousarray(values[:, :, k].T, np.int16).tobytes()
+        out.append(s)
+    return out
