@@ -129,6 +129,16 @@ def build_parser() -> argparse.ArgumentParser:
         help="images: .nii.gz, .nii, .seg.nrrd, .dcm (DICOM SEG); surfaces: .stl, .vtp (default: DIR/<what>.nii.gz)",
     )  # fmt: skip
 
+    report = verb("report", report_result, "write a page about a result: slices through the patient, margins, doses")
+    report.add_argument("folder", metavar="DIR", type=Path, help="result folder")
+    report.add_argument(
+        "--scan", metavar="SCAN", type=Path, help="scan behind the slices: NIfTI, NRRD, or a folder of DICOM slices"
+    )
+    report.add_argument(
+        "--out", metavar="FILE", type=Path, action="append", default=None,
+        help="a .html or .pdf file; may be repeated (default: DIR/report.html and DIR/report.pdf)",
+    )  # fmt: skip
+
     compare = verb("compare", compare_zones, "compare a predicted zone with a segmented ablation")
     compare.add_argument("predicted", metavar="PREDICTED", type=Path, help="result folder or label image")
     compare.add_argument("actual", metavar="ACTUAL", type=Path, help="label image of the ablation")
@@ -690,6 +700,23 @@ def export_result(options: argparse.Namespace) -> int:
     with disk_errors(out):
         told = export(scene, out, options.what, like=like, tumour=options.tumour, criterion=options.criterion)
     print(f"Written: {out} ({told})")
+    return DONE
+
+
+def report_result(options: argparse.Namespace) -> int:
+    """Write the report of a result."""
+    from rfasim.anatomy import read_scan
+    from rfasim.checkpoint import disk_errors
+    from rfasim.report import make_report, write_report
+    from rfasim.scene import read_scene
+
+    scene = read_scene(options.folder)
+    scan = None if options.scan is None else read_scan(options.scan)
+    report = make_report(scene, scan)
+    for out in options.out or [options.folder / "report.html", options.folder / "report.pdf"]:
+        with disk_errors(out):
+            write_report(report, out)
+        print(f"Written: {out}")
     return DONE
 
 

@@ -130,7 +130,8 @@ def export(scene: Scene, out: Path, what: What, *, like: LabelImage | Scan | Non
     if what == "margin":
         path = scene.tumour(tumour)
         margin = margin_image(scene, grid, path, criterion)
-        smallest = f"on the surface of {scene.case.every_tumour[path].name or path}, smallest {np.nanmin(margin):.1f} mm"
+        name = scene.case.every_tumour[path].name or path
+        smallest = f"on the surface of {name}, smallest {np.nanmin(margin):.1f} mm"
         if ending.startswith(".nii"):
             write_nifti(out, margin.astype(np.float32), grid.to_world)
             return f"margin [mm] {smallest}; NaN elsewhere"

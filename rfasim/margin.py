@@ -8,7 +8,7 @@ needle) belongs to it.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -82,33 +82,89 @@ def margin_map(mesh: Mesh, f: Array, distance: Array, organ: Distance | None = N
 
     None without any zone, or where the tumour has no surface in tissue. ``organ``: of the liver with its tumours.
     """
-    cells = tissue_cells(mesh)
-    crossings, simplices, _ = level_crossings(mesh.points, mesh.cells, -distance, 0.0, cells)
+    crossings, simplices, _ = level_crossings(mesh.points, mesh.cells, -distance, 0.0, tissue_cells(mesh))
     vertices, at_vertices = crossings.interpolate(mesh.points), crossings.interpolate(f)
-    zone = cells & (f[mesh.cells] >= 0.0).any(axis=1)
-    if len(simplices) == 0 or not zone.any():
-        return None
-    found = zone_boundary(mesh, f, zone)
-    boundary = found.front
-    if len(found.points):
-        origin = found.points.mean(axis=0)
-        if mesh.axisymmetric:  # what a ring encloses is seen from the axis
-            origin[0] = 0.0
-        boundary = found.around(origin)
-    if len(boundary) == 0:
+    zone = _zone(mesh, f)
+    if len(simplices) == 0 or zone is None:
         return None
     points = np.concatenate([vertices, vertices[simplices].mean(axis=1)])
-    dead = np.concatenate([at_vertices, at_vertices[simplices].mean(axis=1)]) >= 0.0
-    # what lives inside the zone, the sleeve of a cooled needle, belongs to its shape
-    dead[~dead] = encloses(boundary, points[~dead], mesh.axisymmetric)
-    away = distance_to_surface(points, boundary)
+    dead = zone.holds(points, np.concatenate([at_vertices, at_vertices[simplices].mean(axis=1)]) >= 0.0)
+    away = distance_to_surface(points, zone.boundary)
     margin = np.where(dead, away, -away)
     living = depth = None
     if organ is not None and not mesh.axisymmetric:
         depth = -organ(points)
-        inside = boundary[organ(np.ascontiguousarray(boundary.mean(axis=1))) < 0.0]
+        inside = zone.boundary[organ(np.ascontiguousarray(zone.boundary.mean(axis=1))) < 0.0]
         living = np.where(dead, distance_to_surface(points, inside), margin)
     return MarginMap(points, simplices, margin, living, depth)
+
+
+@dataclass(frozen=True)
+class _Zone:
+    """The zone's boundary without cavities (n, dim, dim), and the boxes (m, 2, dim) that cavities lie in."""
+
+    boundary: Array
+    cavities: Array
+    axisymmetric: bool
+
+    def holds(self, points: Array, dead: Mask) -> Mask:
+        """Which points are in the zone; ``dead`` are those with dead tissue.
+
+        What lives inside the zone, the sleeve of a cooled needle, belongs to its shape.
+        """
+        out = dead.copy()
+        boxed = [((points >= low) & (points <= high)).all(axis=1) for low, high in self.cavities]
+        asked = ~dead & np.any(boxed, axis=0) if boxed else np.zeros(len(points), np.bool_)
+        out[asked] = encloses(self.boundary, points[asked], self.axisymmetric)
+        return out
+
+
+def _zone(mesh: Mesh, f: Array) -> _Zone | None:
+    cells = tissue_cells(mesh)
+    zone = cells & (f[mesh.cells] >= 0.0).any(axis=1)
+    if not zone.any():
+        return None
+    found = zone_boundary(mesh, f, zone)
+    if len(found.points) == 0:
+        return None
+    origin = found.points.mean(axis=0)
+    if mesh.axisymmetric:  # what a ring encloses is seen from the axis
+        origin[0] = 0.0
+    boundary, cavities = found.around(origin), found.cavities(origin)
+    if len(boundary) == 0:
+        return None
+    boxes = [(piece.min(axis=(0, 1)), piece.max(axis=(0, 1))) for piece in cavities]
+    return _Zone(boundary, np.array(boxes), mesh.axisymmetric)
+
+
+def by_criterion(mesh: Mesh, levels: Mapping[str, Array], distances: Sequence[Array]) -> list[dict[str, Any]]:
+    """For each tumour (nodal ``distances``) and each criterion, whose zone is ``level >= 0``: ``ablated_fraction``,
+    ``residual_ml``, ``minimal_margin_mm`` and ``margin_class``, as in :func:`tumour_measures`."""
+    cells = tissue_cells(mesh)
+    zones = {name: _zone(mesh, f) for name, f in levels.items()}
+    out = []
+    for distance in distances:
+        own = cells & (distance[mesh.cells] <= 0.0).any(axis=1)
+        volume = volume_above(mesh.points, mesh.cells, -distance, 0.0, mesh.axisymmetric, own)
+        crossings, _, _ = level_crossings(mesh.points, mesh.cells, -distance, 0.0, own)
+        points = crossings.interpolate(mesh.points)
+        rows = {}
+        for name, f in levels.items():
+            residual, _ = common(mesh, -distance, -f, own)
+            zone, reach = zones[name], None
+            if zone is not None and len(points):
+                dead = zone.holds(points, crossings.interpolate(f) >= 0.0)
+                if dead.all():
+                    reach = distance_to_surface(points, zone.boundary, "smallest").min()
+                else:
+                    reach = -distance_to_surface(points[~dead], zone.boundary, "largest").max()
+            rows[name] = {
+                "ablated_fraction": min(max(1.0 - residual / volume, 0.0), 1.0), "residual_ml": 1e6 * residual,
+                "minimal_margin_mm": None if reach is None else 1e3 * float(reach),
+                "margin_class": margin_class(-math.inf if reach is None else reach),
+            }  # fmt: skip
+        out.append(rows)
+    return out
 
 
 def tumour_measures(mesh: Mesh, f: Array, distance: Array, organ: Distance | None = None) -> dict[str, Any]:

@@ -67,9 +67,16 @@ class Boundary:
 
         Such is the sleeve of tissue that a cooled needle keeps alive.
         """
+        return np.concatenate([self.front[self._facing(origin)[self.piece] > 0.0], self.caps])
+
+    def cavities(self, origin: Array) -> list[Array]:
+        """The pieces that turn their back on ``origin``."""
+        facing, there = self._facing(origin), np.unique(self.piece)
+        return [self.front[self.piece == number] for number in there[facing[there] <= 0.0]]
+
+    def _facing(self, origin: Array) -> Array:
         normals = _normals(self.front, self.axisymmetric)
-        enclosed = np.bincount(self.piece, weights=((self.front[:, 0] - origin) * normals).sum(axis=1))
-        return np.concatenate([self.front[enclosed[self.piece] > 0.0], self.caps])
+        return np.asarray(np.bincount(self.piece, weights=((self.front[:, 0] - origin) * normals).sum(axis=1)), float)
 
 
 def _device_facets(mesh: Mesh) -> NDArray[np.uint32]:
@@ -293,18 +300,21 @@ def zone_measures(
     }
 
 
-def zone_distance(mesh: Mesh, f: Array, distance: Callable[[Array], Array]) -> float | None:
-    """Distance [mm] from something, such as a vessel's wall, to the zone ``f >= 0``; 0 where they touch, None without
-    a zone. ``distance(points (n, 3))`` is its signed distance [m]."""
+def zone_points(mesh: Mesh, f: Array) -> Array:
+    """Points (n, 3) of the zone ``f >= 0``: its nodes, and where its border crosses edges; for distances to it."""
     cells = tissue_cells(mesh) & (f[mesh.cells] >= 0.0).any(axis=1)
-    if not cells.any():
-        return None
     crossings, _, _ = level_crossings(mesh.points, mesh.cells, f, 0.0, cells)
     nodes = np.unique(mesh.cells[cells])
-    points = np.concatenate([crossings.interpolate(mesh.points), mesh.points[nodes[f[nodes] >= 0.0]]])
+    return np.concatenate([crossings.interpolate(mesh.points), mesh.points[nodes[f[nodes] >= 0.0]]])
+
+
+def zone_distance(zone: Array, distance: Callable[[Array], Array]) -> float | None:
+    """Distance [mm] from something, such as a vessel's wall, to the points of a zone (:func:`zone_points`); 0 where
+    they touch, None without a zone. ``distance(points (n, 3))`` is its signed distance [m]."""
+    if len(zone) == 0:
+        return None
     # a node on a wall may be off the tube's own surface by what facets are flatter than it
-    nearest = float(distance(np.ascontiguousarray(points)).min())
-    return 1e3 * max(nearest, 0.0)
+    return 1e3 * max(float(distance(zone).min()), 0.0)
 
 
 def electrical_measures(

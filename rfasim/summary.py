@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 import rfasim
-from rfasim.margin import Distance, common, tumour_measures
-from rfasim.outcome import summarise, tissue_cells, zone_distance
+from rfasim.damage import CRITERIA
+from rfasim.margin import Distance, by_criterion, common, tumour_measures
+from rfasim.outcome import summarise, tissue_cells, zone_distance, zone_points
 from rfasim.solver.level_set import Array, level_crossings
 from rfasim.solver.location import Locator
 
@@ -75,11 +76,14 @@ def _tumour_rows(simulation: Simulation, distances: dict[str, Array]) -> Iterato
     """The ``tumours`` part: the target first."""
     around, every = simulation.domain.surroundings, simulation.case.every_tumour
     organ = None if around is None or around.organ is None else around.organ.distance
-    for path, distance in distances.items():
+    levels = {name: np.asarray(simulation.state.damage.measure(name)) for name in CRITERIA}
+    models = by_criterion(simulation.mesh, levels, list(distances.values()))
+    for (path, distance), by_model in zip(distances.items(), models, strict=True):
         row = tumour_measures(simulation.mesh, _level(simulation), distance, organ)
         at = row["minimal_margin_at_mm"]
         beside = None if at is None else _nearest(simulation, 1e-3 * np.array([at]))
-        yield {"name": every[path].name or path, **row, "minimal_margin_near": beside}
+        yield {"name": every[path].name or path, **row, "minimal_margin_near": beside,
+               "by_model": by_model}  # fmt: skip
 
 
 def _healthy(simulation: Simulation, distances: dict[str, Array]) -> float | None:
@@ -116,6 +120,7 @@ def _nearest(simulation: Simulation, point: Array) -> dict[str, Any] | None:
 def _structure_rows(simulation: Simulation, exposure: _Exposure) -> Iterator[dict[str, Any]]:
     """The ``structures`` part: how near the zone comes to each, how much of it dies, how hot it gets."""
     mesh, f = simulation.mesh, _level(simulation)
+    zone = zone_points(mesh, f)
     for name, distance, own in _structures(simulation):
         row = {"name": name, "zone_distance_mm": None, "dead_ml": 0.0, "max_temperature_c": None,
                "max_cem43_min": None}  # fmt: skip
@@ -123,7 +128,7 @@ def _structure_rows(simulation: Simulation, exposure: _Exposure) -> Iterator[dic
             nodal = distance(mesh.points)
             hottest, dose = exposure(own, nodal)
             row |= {
-                "zone_distance_mm": zone_distance(mesh, f, distance),
+                "zone_distance_mm": zone_distance(zone, distance),
                 "dead_ml": 1e6 * common(mesh, -nodal, f, exposure.cells)[0],
                 "max_temperature_c": hottest, "max_cem43_min": dose,
             }  # fmt: skip
@@ -136,6 +141,7 @@ class _Exposure:
 
     def __init__(self, simulation: Simulation) -> None:
         self.mesh, self.cells = simulation.mesh, tissue_cells(simulation.mesh)
+        self.case = simulation.case
         values = simulation.state.damage.values()
         # a dose grows tenfold within a cell: straight lines are those of its logarithm
         self.fields = np.stack([values["max_temperature"], np.log1p(values["cem43"])], axis=1)
@@ -152,6 +158,8 @@ class _Exposure:
         if not mesh.axisymmetric:
             low, high = mesh.points.min(axis=0), mesh.points.max(axis=0)
             points = points[((points >= low) & (points <= high)).all(axis=1)]
+            if self.case.mesh.file is None:
+                points = points[self.case.domain.depth(points, self.case.domain_centre) > 0.0]
             if len(points):
                 cell, weights = self._locator(points)
                 there = cell >= 0
@@ -180,10 +188,10 @@ def vessel_rows(simulation: Simulation, exposure: _Exposure | None = None) -> li
             "wall_max_temperature_c": hottest,
             "patent": True, "state": "patent",
         }  # fmt: skip
-    f = _level(simulation)
+    zone = zone_points(d.mesh, _level(simulation)) if d.vessels else np.zeros((0, 3))
     for index, vessel in enumerate(d.vessels):
         tube = vessel.geometry()
-        told[index]["zone_distance_mm"] = zone_distance(d.mesh, f, tube.distance)
+        told[index]["zone_distance_mm"] = zone_distance(zone, tube.distance)
         told[index]["wall_max_cem43_min"] = exposure(wall_points(tube))[1]
     return [told[index] for index in range(len(d.vessels))]
 

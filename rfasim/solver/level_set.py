@@ -8,7 +8,7 @@ smooth field is that of linear interpolation: second order in the cell size.
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -386,11 +386,12 @@ def _to_segment(
 
 @kernel
 def _distances(out: Array, points: Array, corners: Array, centres: Array, radii: Array) -> None:
-    """Distance of each point (n, 3) to the nearest triangle (s, 3, 3) or segment (s, 2, 3)."""
+    """Distance of each point (n, 3) to the nearest triangle (s, 3, 3) or segment (s, 2, 3); ``out`` comes with
+    distances to some point of the surface."""
     triangles = corners.shape[1] == 3
     for i in range(points.shape[0]):
         px, py, pz = points[i, 0], points[i, 1], points[i, 2]
-        best = np.inf
+        best = out[i]
         for j in range(corners.shape[0]):
             # a simplex whose enclosing ball is farther than the best so far need not be looked at
             cx, cy, cz = px - centres[j, 0], py - centres[j, 1], pz - centres[j, 2]
@@ -426,18 +427,27 @@ def _distances(out: Array, points: Array, corners: Array, centres: Array, radii:
         out[i] = best
 
 
-def distance_to_surface(points: Array, corners: Array) -> Array:
+def distance_to_surface(points: Array, corners: Array, only: Literal["smallest", "largest"] | None = None) -> Array:
     """Unsigned distance (m) from ``points`` (n, dim) to the nearest simplex of ``corners`` (s, dim, dim).
 
-    Exact for those triangles (3-D) or segments (2-D, in the plane); infinite where there is none.
+    Exact for those triangles (3-D) or segments (2-D, in the plane); infinite where there is none. ``only`` one may be
+    asked for: the answer then holds it, and those of some of the points.
     """
+    from scipy.spatial import cKDTree
+
     dim = points.shape[1]
     padding = (0, 3 - dim)
     queries = np.pad(np.asarray(points, dtype=np.float64), ((0, 0), padding))
     simplices = np.pad(np.asarray(corners, dtype=np.float64), ((0, 0), (0, 0), padding))
     centres = simplices.mean(axis=1)
     radii = np.linalg.norm(simplices - centres[:, None], axis=2).max(axis=1, initial=0.0)
-    distances = np.empty(len(queries))
+    if len(simplices) == 0:
+        return np.full(len(queries), np.inf)
+    distances = np.asarray(cKDTree(centres).query(queries)[0])
+    if only is not None:  # a point's distance is at most that to a middle, at least that less the largest radius
+        least = distances - radii.max()
+        asked = least <= distances.min() if only == "smallest" else distances >= least.max()
+        queries, distances = np.ascontiguousarray(queries[asked]), distances[asked]
     _distances(distances, queries, np.ascontiguousarray(simplices), centres, radii)
     return distances
 
