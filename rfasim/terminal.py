@@ -9,6 +9,8 @@ from typing import Any
 
 from rfasim.progress import clock
 
+NEAR = 20.0
+"""mm from the zone: of structures farther away the short table says nothing"""
 STOPPED = {
     "duration": "its time was over",
     "roll_off": "roll-off",
@@ -21,6 +23,15 @@ STOPPED = {
 
 def _number(value: float | None, unit: str, digits: int = 1) -> str:
     return "-" if value is None else f"{value:.{digits}f} {unit}".rstrip()
+
+
+def _margin(tumour: Mapping[str, Any]) -> str:
+    """The smallest margin, its class, and what is beside it."""
+    if tumour["minimal_margin_mm"] is None:
+        return "-"
+    near = tumour.get("minimal_margin_near")
+    beside = f", {near['distance_mm']:.0f} mm from {near['name']}" if near else ""
+    return f"{tumour['minimal_margin_mm']:.1f} mm ({tumour['margin_class']}{beside})"
 
 
 def summary_rows(summary: Mapping[str, Any]) -> list[tuple[str, str]]:
@@ -49,7 +60,19 @@ def summary_rows(summary: Mapping[str, Any]) -> list[tuple[str, str]]:
     ]
     if tumour is not None:
         rows.append(("tumour ablated", f"{100 * tumour['ablated_fraction']:.1f} %"))
-        rows.append(("smallest margin", _number(tumour["minimal_margin_mm"], "mm")))
+        rows.append(("smallest margin", _margin(tumour)))
+        under = tumour.get("subcapsular")
+        if under is not None and under["fraction"] > 0:
+            rows.append(("margin to living liver", f"{_number(under['living_liver_margin_mm'], 'mm')} "
+                         f"({under['margin_class']}; part of it is under the capsule)"))  # fmt: skip
+    for other in (summary.get("tumours") or ())[1:]:
+        margin = f"smallest margin {_margin(other)}"
+        rows.append((other["name"], f"{100 * other['ablated_fraction']:.1f} % ablated, {margin}"))
+    for structure in summary.get("structures") or ():
+        away, hottest = structure["zone_distance_mm"], structure["max_temperature_c"]
+        if hottest is not None and (away is None or away <= NEAR):
+            burnt = f", {structure['dead_ml']:.2f} ml burnt" if structure["dead_ml"] >= 0.005 else ""
+            rows.append((f"zone to {structure['name']}", f"{_number(away, 'mm')}, at most {hottest:.1f} degC{burnt}"))
     if saline := summary.get("saline"):
         amount = f"{saline['injected_ml']:.2f} ml, {saline['injected_salt_g']:.3g} g of NaCl"
         rows.append(("saline let in", f"{amount}; {saline['salt_taken_up_g']:.3g} g taken up by blood"))

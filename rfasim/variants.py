@@ -217,6 +217,7 @@ RUN = (
 )
 MARGIN = "tumour.minimal_margin_mm"
 VESSELS = "energy.vessels_j"
+MOST_VESSELS = 8  # vessels in the table: those that took most heat; comparison.json has all
 HEADINGS = (28, 20, 12)  # characters of a value in a line of a heading, the first that fits
 
 
@@ -226,10 +227,16 @@ def vessel_key(name: str) -> str:
 
 
 def numbers_of(summary: Mapping[str, Any]) -> dict[str, Any]:
-    """The compared numbers, from ``summary.json``; vessels by name, a name's second vessel as "name (2)"."""
+    """The compared numbers, from ``summary.json``; further tumours, structures and vessels by name, a name's second
+    vessel as "name (2)"."""
     tumour = summary.get("tumour") is not None
     wanted = [row.key for row in (*ZONE, *(TUMOUR if tumour else ()), *RUN)]
     numbers = {key: _at(summary, key) for key in wanted}
+    for row in (summary.get("tumours") or ())[1:]:
+        numbers[f"tumours.{row['name']}.minimal_margin_mm"] = row["minimal_margin_mm"]
+    for row in summary.get("structures") or ():
+        for what in ("zone_distance_mm", "max_temperature_c"):
+            numbers[f"structures.{row['name']}.{what}"] = row[what]
     numbers[VESSELS] = _at(summary, VESSELS)
     seen: dict[str, int] = {}
     for vessel in summary.get("vessels") or ():
@@ -338,10 +345,21 @@ def table(data: Mapping[str, Any], chosen: Sequence[int], heading: int) -> Table
 
 def _rows(numbers: Mapping[str, Sequence[Any]]) -> list[Row]:
     vessels = [key for key in numbers if key.startswith("vessels.")]
-    rows = [row for row in (*ZONE, *TUMOUR, *RUN) if row.key in numbers]
+    rows = [row for row in (*ZONE, *TUMOUR) if row.key in numbers]
+    for key in numbers:
+        part, _, name = key.partition(".")
+        if part == "tumours":
+            rows.append(Row(key, f"  of {name.removesuffix('.minimal_margin_mm')}, smallest margin", "mm"))
+        elif part == "structures" and key.endswith("zone_distance_mm"):
+            rows.append(Row(key, f"zone to {name.removesuffix('.zone_distance_mm')}", "mm"))
+        elif part == "structures":
+            rows.append(Row(key, f"  hottest {name.removesuffix('.max_temperature_c')}", "degC"))
+    rows += [row for row in RUN if row.key in numbers]
     if vessels or any(numbers.get(VESSELS) or ()):
         rows.append(Row(VESSELS, "heat taken by vessels", "kJ", 2, 1e-3))
-    for key in vessels:
+    most = {key: max((abs(heat) for heat in numbers[key] if heat is not None), default=0.0) for key in vessels}
+    shown = sorted(vessels, key=lambda key: -most[key])[:MOST_VESSELS]
+    for key in (key for key in vessels if key in shown):
         name = key.removeprefix("vessels.").removesuffix(".heat_removed_j")
         rows.append(Row(key, f"  by {name}", "kJ", 2, 1e-3))
     return rows

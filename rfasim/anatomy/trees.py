@@ -26,13 +26,14 @@ Index = NDArray[np.int64]
 Distance = Callable[[Array], Array]
 
 MURRAY = 3.0
-GAP = 1.5e-3  # m between the walls of vessels that do not meet
+GAP, BESIDE = 1.5e-3, 0.5e-3  # m between the walls of vessels of two trees, and of one tree that do not meet
 WALL = 3e-3  # m between a vessel's middle and the surface of its organ
 CANDIDATES = 8  # segments next to a new end that it may be joined to
 SHORTEST = 2.0  # a segment is no shorter than so many of its radii
 # where a bifurcation may lie: weights of the joined segment's far end and of the new end
 PLACES = [(s, t) for s in (0.2, 0.35, 0.5, 0.65, 0.8) for t in (0.05, 0.15, 0.3, 0.45) if s + t < 0.95]
-TRIES = 4000
+TRIES = 600  # places in a row at which no end can be joined; then the tree has grown into itself and starts anew
+STARTS = 40
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,6 +98,12 @@ class _Growth:
         b = (1.0 + ratio**MURRAY) ** (-1.0 / MURRAY)
         resistance = length + 1.0 / (a**4 / left[1] + b**4 / right[1])
         return resistance, length + a * a * left[2] + b * b * right[2], a, b
+
+    def copy(self) -> _Growth:
+        """The same tree, to be changed."""
+        out = _Growth.__new__(_Growth)
+        out.__dict__.update({name: one.copy() if isinstance(one, list) else one for name, one in self.__dict__.items()})
+        return out
 
     def length(self, k: int) -> float:
         return float(np.linalg.norm(self.ends[k] - self.starts[k]))
@@ -175,61 +182,106 @@ def grow(inside: Distance, box: tuple[Array, Array], root: Array, tip: Array, ra
     [m] of the root, which keeps its place. Vessels keep clear of one another, of the organ's surface and of the trees
     to ``avoid``. The same ``random`` gives the same tree. Raises RunError where no more ends find a place.
     """
-    growth = _Growth(np.asarray(root, float), np.asarray(tip, float), radius)
-    lower, upper = box
     none = np.zeros((0, 3))
     others = (
         np.concatenate([none, *(tree.starts for tree in avoid)]),
         np.concatenate([none, *(tree.ends for tree in avoid)]),
         np.concatenate([none[:, 0], *(tree.radii for tree in avoid)]),
     )
+    most = 0
+    for _ in range(STARTS):
+        start = _Growth(np.asarray(root, float), np.asarray(tip, float), radius)
+        growth = _grow(start, inside, box, ends, random, others)
+        if growth.count[0] == ends:
+            return growth.tree()
+        most = max(most, growth.count[0])
+    raise RunError(f"no place was found for more than {most} of {ends} ends of a vessel tree")
+
+
+def _grow(growth: _Growth, inside: Distance, box: tuple[Array, Array], ends: int, random: np.random.Generator,
+          others: tuple[Array, Array, Array]) -> _Growth:  # fmt: skip
+    """The tree with ends joined until there are ``ends``, or until none can be joined."""
+    lower, upper = box
     apart, tries = float(np.cbrt((upper - lower).prod() / ends)) / 2, 0
-    while growth.count[0] < ends:
+    room = _Room(growth, others)
+    while growth.count[0] < ends and tries < TRIES:
         tries += 1
-        if tries > TRIES:
-            raise RunError(f"no place was found for more than {growth.count[0]} of {ends} ends of a vessel tree")
         apart *= 0.9 if tries % 20 == 0 else 1.0
         point = random.uniform(lower, upper)
         if inside(point[None])[0] > -2 * WALL:
             continue
-        starts, stops, radii = np.array(growth.starts), np.array(growth.ends), growth.radii()
-        away = _to_segments(point, starts, stops)
+        away = _to_segments(point, np.array(growth.starts), np.array(growth.ends))
         if away.min() < apart:
             continue
-        best = _best(growth, point, np.argsort(away)[:CANDIDATES], inside, starts, stops, radii, others)
-        if best is not None:
-            growth.join(*best, point)
-            tries = 0
-    return growth.tree()
+        joined = _join_best(growth, point, np.argsort(away)[:CANDIDATES], inside, room)
+        if joined is not None:
+            growth, tries = joined, 0
+    return growth
 
 
-def _best(growth: _Growth, point: Array, near: Index, inside: Distance, starts: Array, stops: Array, radii: Array,
-          others: tuple[Array, Array, Array]) -> tuple[int, Array] | None:  # fmt: skip
-    """Segment and place at which to join ``point``: the least volume of those that are free."""
+def _join_best(growth: _Growth, point: Array, near: Index, inside: Distance, room: _Room
+               ) -> _Growth | None:  # fmt: skip
+    """The tree with ``point`` joined to one of the segments ``near``: of those trees that have room the one with the
+    least volume; None where none has."""
     ways = []
     for k in near.tolist():
-        if k == 0 and len(starts) > 1:
+        if k == 0 and len(growth.starts) > 1:
             continue  # the stem branches once, inside the organ
         for s, t in PLACES if k else [(0.8, 0.0)]:
-            place = (1 - s - t) * starts[k] + s * stops[k] + t * point
+            place = (1 - s - t) * growth.starts[k] + s * growth.ends[k] + t * point
             cost, r = growth.cost(k, place, point)
             ways.append((cost, k, place, r))
+    along = np.linspace(0.0, 1.0, 9)[:, None]
     for _, k, place, r in sorted(ways, key=lambda way: way[0]):
-        three = [(starts[k], place), (place, stops[k]), (place, point)]
+        three = [(growth.starts[k], place), (place, growth.ends[k]), (place, point)]
         if any(np.linalg.norm(b - a) < SHORTEST * radius for (a, b), radius in zip(three, r, strict=True)):
             continue
-        along = np.linspace(0.0, 1.0, 9)[:, None]
         within = three if k else three[2:]  # the stem comes in from outside
         if (inside(np.concatenate([a + along * (b - a) for a, b in within])) > -WALL).any():
             continue
-        family = {k, growth.parents[k], *growth.children[k], *(growth.children[growth.parents[k]] if k else ())}
-        strange = np.array([n not in family for n in range(len(starts))])
-        a = np.concatenate([starts[strange], others[0]])
-        b = np.concatenate([stops[strange], others[1]])
-        reach = np.concatenate([radii[strange], others[2]]) + GAP
-        if all((_between(p, q, a, b) >= reach + own).all() for (p, q), own in zip(three, r, strict=True)):
-            return k, place
+        joined = growth.copy()
+        joined.join(k, place, point)
+        if room.take(joined, k):
+            return joined
     return None
+
+
+class _Room:
+    """Whether a tree's vessels have room beside one another and beside ``others``: distances of all centre lines.
+
+    A join moves flow, and so changes radii everywhere: all pairs are looked at, but only new lines are measured.
+    """
+
+    def __init__(self, growth: _Growth, others: tuple[Array, Array, Array]) -> None:
+        self.others = others
+        self.own, self.strange = np.zeros((1, 1)), self._to_others(growth, [0])
+
+    def _to_others(self, growth: _Growth, rows: list[int]) -> Array:
+        starts, ends, _ = self.others
+        return np.array([_between(growth.starts[k], growth.ends[k], starts, ends) for k in rows])
+
+    def take(self, joined: _Growth, k: int) -> bool:
+        """Take over the tree after a join to segment ``k``, if all of it has room."""
+        n = len(joined.starts)
+        changed = [k, n - 2, n - 1]
+        own = np.zeros((n, n))
+        own[: n - 2, : n - 2] = self.own
+        starts, ends = np.array(joined.starts), np.array(joined.ends)
+        for row in changed:
+            own[row] = own[:, row] = _between(starts[row], ends[row], starts, ends)
+        strange = np.concatenate([self.strange, np.zeros((2, self.strange.shape[1]))])
+        strange[changed] = self._to_others(joined, changed)
+        radii = joined.radii()
+        related = np.eye(n, dtype=np.int64)
+        child = np.flatnonzero(np.array(joined.parents) >= 0)
+        related[child, np.array(joined.parents)[child]] = related[np.array(joined.parents)[child], child] = 1
+        free = (related @ related) > 0  # those that share a branching, or have one vessel between them
+        if not (free | (own >= radii[:, None] + radii + BESIDE)).all():
+            return False
+        if not (strange >= radii[:, None] + self.others[2] + GAP).all():
+            return False
+        self.own, self.strange = own, strange
+        return True
 
 
 def _to_segments(point: Array, starts: Array, ends: Array) -> Array:
