@@ -113,10 +113,11 @@ def build_parser() -> argparse.ArgumentParser:
     show.add_argument("--json", action="store_true", help="print the summary as JSON")
 
     export = verb("export", export_result, "write a result's zone or margins for the hospital's viewer")
-    export.add_argument("folder", metavar="DIR", type=Path, help="result folder")
+    export.add_argument("folder", metavar="DIR", type=Path, help="result folder; for vessels a case file will do")
     export.add_argument(
-        "--what", choices=("zone", "margin", "temperature", "dose"), default="zone",
-        help="the zone (default), the margin on a tumour's surface, or the run's highest temperature or dose (CEM43)",
+        "--what", choices=("zone", "margin", "temperature", "dose", "vessels"), default="zone",
+        help="the zone (default), the margin on a tumour's surface, the run's highest temperature or dose (CEM43), "
+        "or the centre lines of the vessels",
     )  # fmt: skip
     export.add_argument(
         "--like", metavar="IMAGE", type=Path,
@@ -126,7 +127,8 @@ def build_parser() -> argparse.ArgumentParser:
     export.add_argument("--criterion", metavar="NAME", help="damage criterion of the zone (default: the case's)")
     export.add_argument(
         "--out", metavar="FILE", type=Path,
-        help="images: .nii.gz, .nii, .seg.nrrd, .dcm (DICOM SEG); surfaces: .stl, .vtp (default: DIR/<what>.nii.gz)",
+        help="images: .nii.gz, .nii, .seg.nrrd, .dcm (DICOM SEG); surfaces: .stl, .vtp; "
+        "vessels: .mrk.json, .vtp (default: DIR/<what>.nii.gz, vessels.mrk.json)",
     )  # fmt: skip
 
     report = verb("report", report_result, "write a page about a result: slices through the patient, margins, doses")
@@ -692,6 +694,8 @@ def export_result(options: argparse.Namespace) -> int:
     from rfasim.exports import export
     from rfasim.scene import read_scene
 
+    if options.what == "vessels":
+        return _export_vessels(options)
     out = options.folder / f"{options.what}.nii.gz" if options.out is None else options.out
     scene = read_scene(options.folder)
     like = None
@@ -699,6 +703,23 @@ def export_result(options: argparse.Namespace) -> int:
         like = read_scan(options.like) if out.name.lower().endswith(".dcm") else read_grid(options.like)
     with disk_errors(out):
         told = export(scene, out, options.what, like=like, tumour=options.tumour, criterion=options.criterion)
+    print(f"Written: {out} ({told})")
+    return DONE
+
+
+def _export_vessels(options: argparse.Namespace) -> int:
+    """Write the vessels of a result, or of a case that has not run yet."""
+    from rfasim.case import load_case
+    from rfasim.checkpoint import disk_errors
+    from rfasim.domain import all_vessels
+    from rfasim.exports import export_vessels
+    from rfasim.scene import read_scene
+
+    given: Path = options.folder
+    vessels = all_vessels(load_case(given), given.parent) if given.is_file() else read_scene(given).vessels
+    out = (given if given.is_dir() else Path()) / "vessels.mrk.json" if options.out is None else options.out
+    with disk_errors(out):
+        told = export_vessels(vessels, out)
     print(f"Written: {out} ({told})")
     return DONE
 

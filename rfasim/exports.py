@@ -5,8 +5,9 @@ Images keep the grid that they are made for. Surfaces are triangles in LPS milli
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,8 +18,12 @@ from rfasim.anatomy.writing import write_dicom_seg, write_nifti, write_seg_nrrd
 from rfasim.checkpoint import write_atomically, write_bytes
 from rfasim.errors import InputError
 from rfasim.margin import MarginMap
+from rfasim.markups import Curve, curves_file
 from rfasim.outcome import tissue_cells, zone_boundary
 from rfasim.scene import Scene
+
+if TYPE_CHECKING:
+    from rfasim.case import Vessel
 
 Array = NDArray[np.float64]
 What = Literal["zone", "margin", "temperature", "dose"]
@@ -168,6 +173,35 @@ def _export_surface(scene: Scene, out: Path, what: What, ending: str, tumour: st
     return f"{told}; LPS, mm"
 
 
+def export_vessels(vessels: Sequence[Vessel], out: Path) -> str:
+    """Write the vessels of a case as lines, as they are computed: in the direction of the blood, each with one radius.
+
+    ``.mrk.json`` is for 3D Slicer, ``.vtp`` for ParaView with ``radius_mm`` and ``vessel`` (its number in the list).
+    Raises InputError for another ending, or when there is none.
+    """
+    if not vessels:
+        raise InputError("--what", "there are no vessels in this case")
+    if out.name.lower().endswith(".mrk.json"):
+        curves = (
+            Curve(v.name, f"{v.kind}, {1e3 * v.diameter:.1f} mm wide", v.points, [v.diameter / 2] * len(v.points))
+            for v in vessels
+        )
+        write_bytes(out, curves_file(curves))
+    elif out.name.lower().endswith(".vtp"):
+        pyvista = _pyvista(out)
+        points = 1e3 * np.concatenate([np.array(v.points) for v in vessels])
+        counts = [len(v.points) for v in vessels]
+        rows = [[n, *range(end - n, end)] for n, end in zip(counts, np.cumsum(counts).tolist(), strict=True)]
+        lines = pyvista.PolyData(points, lines=np.concatenate(rows))
+        lines.point_data["radius_mm"] = np.repeat([1e3 * v.diameter / 2 for v in vessels], counts)
+        lines.point_data["vessel"] = np.repeat(np.arange(len(vessels)), counts)
+        _write_polydata(lines, out)
+    else:
+        raise InputError("--out", f"'{out.name}' is of no known kind for lines; end it in .mrk.json or .vtp")
+    length = sum(np.linalg.norm(np.diff(v.points, axis=0), axis=1).sum() for v in vessels)
+    return f"{len(vessels)} vessels, {1e3 * length:.0f} mm of lines; LPS, mm"
+
+
 def _on_corners(margins: MarginMap) -> Array:
     """The margin [mm] at each triangle's corners, (n, 3)."""
     return 1e3 * margins.margin[: margins.corners][margins.simplices]
@@ -184,10 +218,7 @@ def stl(triangles: Array) -> bytes:
 
 def write_vtp(out: Path, triangles: Array, values: dict[str, Array]) -> None:
     """Write triangles (n, 3, 3) with ``values`` (n, 3) at their corners as VTK PolyData (``.vtp``)."""
-    try:
-        import pyvista
-    except ImportError:
-        raise InputError(str(out), "needs pyvista to be written; install it with: pip install 'rfasim[viz]'") from None
+    pyvista = _pyvista(out)
     points, index = np.unique(triangles.reshape(-1, 3), axis=0, return_inverse=True)
     faces = np.concatenate([np.full((len(triangles), 1), 3), index.reshape(-1, 3)], axis=1)
     surface = pyvista.PolyData(points, faces.ravel())
@@ -195,9 +226,21 @@ def write_vtp(out: Path, triangles: Array, values: dict[str, Array]) -> None:
         at = np.empty(len(points))
         at[index.reshape(-1)] = corners.reshape(-1)
         surface.point_data[name] = at
-    surface.field_data["space"] = ["LPS"]
-    surface.field_data["unit"] = ["mm"]
-    write_atomically(out, lambda temporary: _save(surface, temporary))
+    _write_polydata(surface, out)
+
+
+def _pyvista(out: Path) -> Any:
+    try:
+        import pyvista
+    except ImportError:
+        raise InputError(str(out), "needs pyvista to be written; install it with: pip install 'rfasim[viz]'") from None
+    return pyvista
+
+
+def _write_polydata(data: Any, out: Path) -> None:
+    data.field_data["space"] = ["LPS"]
+    data.field_data["unit"] = ["mm"]
+    write_atomically(out, lambda temporary: _save(data, temporary))
 
 
 def _save(surface: Any, temporary: Path) -> None:

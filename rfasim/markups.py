@@ -1,9 +1,11 @@
-"""A needle's way from 3D Slicer: the line of a markups file (``.mrk.json``)."""
+"""Markups files of 3D Slicer (``.mrk.json``): a needle's way in, curves such as vessels out."""
 
 from __future__ import annotations
 
 import json
 import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,10 @@ from rfasim.frames import to_lps
 # what the file calls the frames
 _FRAMES = {"LPS": "LPS", "1": "LPS", "RAS": "RAS", "0": "RAS"}
 _UNITS = ("mm", "cm", "m")
+SCHEMA = (
+    "https://raw.githubusercontent.com/slicer/slicer/master/Modules/Loadable/Markups/Resources/Schema/"
+    "markups-schema-v1.0.3.json#"
+)
 Point = tuple[float, float, float]
 
 
@@ -51,3 +57,38 @@ def _position(point: Any) -> Point | None:
         return None
     x, y, z = (float(value) for value in where)
     return (x, y, z) if all(map(math.isfinite, (x, y, z))) else None
+
+
+@dataclass(frozen=True)
+class Curve:
+    """A line through points [m, LPS] with a radius [m] at each."""
+
+    name: str
+    description: str
+    points: Sequence[Sequence[float]]
+    radii: Sequence[float]
+
+
+def curves_file(curves: Iterable[Curve]) -> bytes:
+    """A file with curves, in LPS millimetres; each point's description says the radius.
+
+    Format: Slicer's markups schema 1.0.3.
+    """
+    markups = []
+    for curve in curves:
+        points = [
+            {"position": [round(1e3 * x, 3) for x in point], "description": f"radius {1e3 * radius:.2f} mm"}
+            for point, radius in zip(curve.points, curve.radii, strict=True)
+        ]
+        markups.append(
+            {
+                "type": "Curve",
+                "name": curve.name,
+                "description": curve.description,
+                "coordinateSystem": "LPS",
+                "coordinateUnits": "mm",
+                "controlPoints": points,
+                "display": {"pointLabelsVisibility": False},
+            }
+        )
+    return json.dumps({"@schema": SCHEMA, "markups": markups}, indent=1).encode()

@@ -4,6 +4,7 @@ A block of a document is executed as it stands, in a temporary folder with the r
 document share that folder and their Python names, in their order. A comment right above a block changes that:
 
     <!-- quick -->            coarse mesh, few simulated seconds and no pictures for every case that the block runs
+    <!-- quick, hot -->       as quick, but long enough for a zone
     <!-- quick, stopped -->   the run is stopped after its first step, as by Ctrl-C
     <!-- fails: 2 -->         its commands end with this exit code
     <!-- file: NAME -->       the block is the file NAME
@@ -47,6 +48,7 @@ QUICK = [
     ("generator.duration", "2 s"), ("mesh.size", "0.75 mm"), ("mesh.rim_size", "0.5 mm"), ("mesh.grow", "1"),
     ("mesh.zone_size", "8 mm"), ("time.tolerance", "2 K"),
 ]  # fmt: skip
+HOT = [("generator.duration", "30 s"), ("zone.criterion", "isotherm_50")]
 
 
 @dataclass(frozen=True)
@@ -93,7 +95,7 @@ def run_command(line: str, block: Block, monkeypatch: pytest.MonkeyPatch) -> str
         *words, _, target = words
     assert Path(words[0]).name == "rfasim", f"{block.page}:{block.line}: cannot execute {line!r}"
     if "quick" in block.marks and words[1] == "run":
-        words += [f"--set={path}={value}" for path, value in QUICK]
+        words += [f"--set={path}={value}" for path, value in QUICK + HOT * ("hot" in block.marks)]
         words += [] if "pictures" in block.marks or "--no-pictures" in words else ["--no-pictures"]
     said, complained = io.StringIO(), io.StringIO()
     with monkeypatch.context() as patch, contextlib.redirect_stdout(said), contextlib.redirect_stderr(complained):
@@ -152,7 +154,7 @@ def test_blocks_have_a_known_language_and_a_reason_when_they_are_skipped() -> No
         for block in blocks(page):
             assert block.language in ("sh", "python", "yaml", "text", ""), f"{block.page}:{block.line}"
             assert len(block.marks.get("skip", "a good reason")) > 10, f"{block.page}:{block.line}"
-            known = {"quick", "stopped", "fails", "file", "writes", "needs", "skip", *SETUP}
+            known = {"quick", "hot", "stopped", "fails", "file", "writes", "needs", "skip", *SETUP}
             assert not block.marks.keys() - known, f"{block.page}:{block.line}: {block.mark}"
 
 

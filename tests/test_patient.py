@@ -18,13 +18,14 @@ from rfasim import cli
 from rfasim.anatomy import LabelImage, read_grid, read_labels, read_scan
 from rfasim.anatomy.writing import scan_slices, write_dicom_scan, write_nifti
 from rfasim.case import load_case
-from rfasim.domain import build_domain
+from rfasim.domain import all_vessels, build_domain
 from rfasim.exports import export, margin_classes, zone_triangles
 from rfasim.report import direction, make_report, write_report
 from rfasim.scene import Scene, read_scene
 from rfasim.views import PIXELS, PLANES, grid_of, view_of
 
 Array = NDArray[np.float64]
+ROOT = Path(__file__).parents[1]
 
 
 @pytest.fixture(scope="module")
@@ -224,6 +225,25 @@ def test_surfaces_are_closed_and_hold_the_zone(patient: Scene, tmp_path: Path) -
     assert surface.volume == pytest.approx(1e3 * patient.result.summary["tumour"]["volume_ml"], rel=0.05)
 
 
+def test_vessels_of_a_case_are_written_for_slicer_and_paraview(tmp_path: Path) -> None:
+    """What is written is what is computed: places to 1e-3 mm, in the direction of the blood, with the radius."""
+    pyvista = pytest.importorskip("pyvista")
+    case = ROOT / "cases/phantom.yaml"
+    vessels = all_vessels(load_case(case), case.parent)
+    for name in ("v.mrk.json", "v.vtp"):
+        assert cli.main(["export", str(case), "--what", "vessels", "--out", str(tmp_path / name)]) == 0
+    curves = json.loads((tmp_path / "v.mrk.json").read_text(encoding="utf-8"))["markups"]
+    lines = pyvista.read(tmp_path / "v.vtp")
+    assert [curve["name"] for curve in curves] == [vessel.name for vessel in vessels]
+    assert lines.n_lines == len(vessels)
+    for number, (vessel, curve) in enumerate(zip(vessels, curves, strict=True)):
+        points = 1e3 * np.array(vessel.points)
+        assert [point["position"] for point in curve["controlPoints"]] == pytest.approx(points, abs=1e-3)
+        here = lines.point_data["vessel"] == number
+        assert lines.points[here] == pytest.approx(points, abs=1e-3)
+        assert lines.point_data["radius_mm"][here] == pytest.approx(5e2 * vessel.diameter)
+
+
 @pytest.mark.parametrize(
     ("arguments", "reason"),
     [
@@ -233,6 +253,7 @@ def test_surfaces_are_closed_and_hold_the_zone(patient: Scene, tmp_path: Path) -
         (["--what", "dose", "--out", "dose.stl"], r"--out: \.stl holds a surface, and dose has none"),
         (["--what", "dose", "--like", "LABELS", "--out", "d.seg.nrrd"], r"--out: \.seg\.nrrd holds labels"),
         (["--what", "margin", "--tumour", "three", "--out", "m.stl"], r"'three' is none of this case; .*: one, two"),
+        (["--what", "vessels", "--out", "v.mrk.json"], r"--what: there are no vessels in this case"),
         (["--criterion", "heat", "--out", "m.stl"], r"--criterion: 'heat' is not known; there are: arrhenius"),
         (["--like", "nowhere.nii.gz", "--out", "z.nii.gz"], r"nowhere\.nii\.gz: cannot be read"),
     ],

@@ -17,7 +17,6 @@ Points are LPS metres, as everywhere in :mod:`rfasim.anatomy`.
 from __future__ import annotations
 
 import functools
-import json
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -27,7 +26,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from rfasim.anatomy.labels import LabelImage
+from rfasim.checkpoint import write_bytes
 from rfasim.errors import InputError
+from rfasim.markups import Curve, curves_file
 
 Array = NDArray[np.float64]
 Index = NDArray[np.int64]
@@ -59,10 +60,6 @@ PASSES = 3
 # What hangs on nothing and is shorter than so many of its diameters is a crumb.
 CRUMB = 2.0
 
-SCHEMA = (
-    "https://raw.githubusercontent.com/slicer/slicer/master/Modules/Loadable/Markups/Resources/Schema/"
-    "markups-schema-v1.0.3.json#"
-)
 
 
 @dataclass(frozen=True, eq=False)
@@ -156,28 +153,12 @@ def describe(lines: Sequence[CentreLine]) -> list[tuple[str, float, float, str]]
 
 
 def write_centre_lines(lines: Sequence[CentreLine], path: str | Path) -> None:
-    """Write the lines as curves in one file that 3D Slicer opens (``.mrk.json``; LPS, mm).
-
-    Each point's description says the radius. Format: Slicer's markups schema 1.0.3.
-    """
-    curves = []
-    for line, (name, length, diameter, way) in zip(lines, describe(lines), strict=True):
-        points = [
-            {"position": [round(1e3 * x, 3) for x in point], "description": f"radius {1e3 * radius:.2f} mm"}
-            for point, radius in zip(line.points.tolist(), line.radii.tolist(), strict=True)
-        ]
-        curves.append(
-            {
-                "type": "Curve",
-                "name": f"{name} {diameter:.1f} mm",
-                "description": f"{length:.1f} mm long, {way}",
-                "coordinateSystem": "LPS",
-                "coordinateUnits": "mm",
-                "controlPoints": points,
-                "display": {"pointLabelsVisibility": False},
-            }
-        )
-    Path(path).write_text(json.dumps({"@schema": SCHEMA, "markups": curves}, indent=1), encoding="utf-8")
+    """Write the lines as curves in one file that 3D Slicer opens (``.mrk.json``; LPS, mm)."""
+    curves = (
+        Curve(f"{name} {diameter:.1f} mm", f"{length:.1f} mm long, {way}", line.points.tolist(), line.radii.tolist())
+        for line, (name, length, diameter, way) in zip(lines, describe(lines), strict=True)
+    )
+    write_bytes(Path(path), curves_file(curves))
 
 
 # ------------------------------------------------------------------------------------------ from labels to a skeleton
