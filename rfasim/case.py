@@ -623,14 +623,28 @@ def load_case(path: str | Path, overrides: Iterable[tuple[str, str]] = ()) -> Ca
     Files that the case names are looked for from the case file's folder. Raises InputError.
     """
     path = Path(path)
+    changes = ((place, parse_yaml(value, place)) for place, value in overrides)
+    return case_with(read_case(path), changes, path.parent)
+
+
+def read_case(path: Path) -> dict[str, Any]:
+    """A case file as plain data, not checked yet; raises InputError for what is no case file at all."""
     data = parse_yaml(read_text(path), str(path))
     if data is None:
         raise InputError(str(path), "is empty; a case needs at least name, electrodes and generator")
     if not isinstance(data, dict):
         raise InputError(str(path), "is no case file: it has to hold lines such as 'frequency: 480 kHz'")
-    for place, value in overrides:
-        override(data, place, parse_yaml(value, place))
-    _follow_lines(data, path.parent)
+    return data
+
+
+def case_with(data: dict[str, Any], changes: Iterable[tuple[str, Any]], base: Path) -> Case:
+    """The case that plain ``data`` (changed in place) describes with the values of ``changes`` at their paths.
+
+    Files that it names are looked for from ``base``. Raises InputError.
+    """
+    for place, value in changes:
+        override(data, place, value)
+    _follow_lines(data, base)
     return case_from_dict(data, from_file=True)
 
 

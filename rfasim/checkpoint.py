@@ -145,3 +145,24 @@ def lock(path: Path) -> Any:
         file.close()
         return None
     return file
+
+
+@contextlib.contextmanager
+def locked(path: Path, *, shared: bool, wait: bool = False) -> Iterator[bool]:
+    """Whether the lock was free; it is held until the end. True where the system has no locks."""
+    try:
+        import fcntl
+    except ImportError:  # Windows
+        yield True
+        return
+    with disk_errors(path), path.open("a") as file:
+        kind = (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | (0 if wait else fcntl.LOCK_NB)
+        try:
+            fcntl.flock(file, kind)
+        except BlockingIOError:
+            yield False
+            return
+        except OSError:  # a file system without locks
+            yield True
+            return
+        yield True

@@ -68,6 +68,15 @@ def _seed(text: str) -> int:
     return int(text)
 
 
+def _shard(text: str) -> tuple[int, int]:
+    from rfasim.sweep.command import parse_shard
+
+    try:
+        return parse_shard(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
 def build_parser() -> argparse.ArgumentParser:
     """The whole command line."""
     from rfasim import __version__
@@ -107,6 +116,19 @@ def build_parser() -> argparse.ArgumentParser:
     run.add_argument("--quiet", action="store_true", help="no progress")
     run.add_argument("--no-pictures", action="store_true", help="leave the pictures to 'rfasim show'")
     run.add_argument("--threads", metavar="N", type=_threads, help="threads (default: as in the case, 1)")
+
+    sweep = verb("sweep", sweep_study, "do all runs of a study")
+    sweep.add_argument("study", metavar="STUDY", type=Path, help="study file (.yaml)")
+    sweep.add_argument("--out", metavar="DIR", type=Path, help="folder for the results")
+    sweep.add_argument("--workers", metavar="N", type=_threads, help="one-thread workers (default: one a core)")
+    sweep.add_argument("--scheduler", metavar="ADDRESS", help="use the Dask scheduler that runs there")
+    sweep.add_argument("--shard", metavar="I/N", type=_shard, help="every n-th run only, for array jobs")
+    again = sweep.add_mutually_exclusive_group()
+    again.add_argument("--resume", action="store_true", help="do what is missing in DIR")
+    again.add_argument("--overwrite", action="store_true", help="begin anew in DIR")
+    sweep.add_argument("--dry-run", action="store_true", help="say how many runs, how long, how much disk")
+    sweep.add_argument("--quiet", action="store_true", help="no progress")
+    sweep.add_argument("--json", action="store_true", help="print what was done as JSON")
 
     show = verb("show", show_result, "draw the pictures of a result folder and print its numbers")
     show.add_argument("folder", metavar="DIR", type=Path)
@@ -658,6 +680,13 @@ def _tissues_in_use(case: Case) -> list[str]:
 
 
 # ------------------------------------------------------------------------------------------------ other verbs
+
+
+def sweep_study(options: argparse.Namespace) -> int:
+    """Do all runs of a study."""
+    from rfasim.sweep.command import sweep
+
+    return sweep(options, _stop_requests)
 
 
 def show_result(options: argparse.Namespace) -> int:

@@ -90,12 +90,13 @@ def tumour_shapes(case: Case, base: Path | None) -> dict[str, geometry.Shape]:
     return shapes
 
 
-def build_domain(case: Case, base: Path | None = None) -> Domain:
-    """Mesh and label ``case``; files it names are looked for from ``base``."""
+def build_domain(case: Case, base: Path | None = None, mesh: Mesh | None = None) -> Domain:
+    """Mesh and label ``case``; files it names are looked for from ``base``. ``mesh``: that of the same geometry, made
+    before."""
     tumours = tumour_shapes(case, base)
     surroundings = surroundings_of(case, base, tumours)
     vessels = all_vessels(case, base)
-    mesh = _mesh_of(case, base, vessels)
+    mesh = mesh_of(case, base, vessels) if mesh is None else mesh
     space = Space(mesh.points, mesh.cells)
     library = resolve_tissues(case.tissues)
     names, cell_tissue, held_cells = _tissue_of_cells(case, vessels, mesh, library, base, tumours)
@@ -264,7 +265,8 @@ def all_vessels(case: Case, base: Path | None = None) -> tuple[Vessel, ...]:
     return vessels
 
 
-def _mesh_of(case: Case, base: Path | None, all_of_them: tuple[Vessel, ...] | None = None) -> Mesh:
+def mesh_of(case: Case, base: Path | None, all_of_them: tuple[Vessel, ...] | None = None) -> Mesh:
+    """The mesh of a case; ``all_of_them``: its vessels, those from label images too."""
     options = case.mesh
     if options.file is not None:
         from rfasim.mesh_io import read_mesh
@@ -479,7 +481,7 @@ _SECONDS_PER_NODE_STEP, _COMPLEX, _BOILING = 1.3e-6, 1.4, 3.0e-6
 
 def estimate(case: Case, base: Path | None = None) -> Cost:
     """What running ``case`` will cost: the mesh is made, the run is scaled from measured ones."""
-    mesh = _mesh_of(case, base)
+    mesh = mesh_of(case, base)
     boils = case.boiling.enabled
     steps = 25 + 1.2 * case.generator.duration / min(case.output.frames_every, case.time.max_step * 3) + 20 * boils
     cost = _SECONDS_PER_NODE_STEP * (_COMPLEX if case.electric.admittivity == "complex" else 1.0) + _BOILING * boils
