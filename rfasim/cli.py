@@ -130,6 +130,16 @@ def build_parser() -> argparse.ArgumentParser:
     sweep.add_argument("--quiet", action="store_true", help="no progress")
     sweep.add_argument("--json", action="store_true", help="print what was done as JSON")
 
+    study = verb("study", answer_study, "what a study tells: spread, sensitivities, how sure the zone is")
+    study.add_argument("folder", metavar="DIR", type=Path, help="folder of a study; it may still go on")
+    study.add_argument(
+        "--output", metavar="NAME", action="append",
+        help="a number of summary.json; may be repeated (default: the study's)",
+    )  # fmt: skip
+    study.add_argument("--csv", metavar="FILE", type=Path, help="write the table of all runs as CSV")
+    study.add_argument("--json", action="store_true", help="print the answers as JSON")
+    study.add_argument("--no-pictures", action="store_true", help="numbers only")
+
     show = verb("show", show_result, "draw the pictures of a result folder and print its numbers")
     show.add_argument("folder", metavar="DIR", type=Path)
     show.add_argument("--json", action="store_true", help="print the summary as JSON")
@@ -687,6 +697,13 @@ def sweep_study(options: argparse.Namespace) -> int:
     from rfasim.sweep.command import sweep
 
     return sweep(options, _stop_requests)
+
+
+def answer_study(options: argparse.Namespace) -> int:
+    """What a study tells."""
+    from rfasim.sweep.answers import show_study
+
+    return show_study(options)
 
 
 def show_result(options: argparse.Namespace) -> int:

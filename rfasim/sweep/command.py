@@ -81,9 +81,9 @@ def _prepare(store: Store, study: Study, *, resume: bool, overwrite: bool, shard
     if not store.exists:
         if resume:
             raise InputError("--resume", f"{folder} holds no study that could go on; leave --resume out to start one")
-        if folder.is_dir() and any(name != ".lock" and not name.startswith(".lock") for name in os.listdir(folder)):
-            if not overwrite or not _is_ours(folder):
-                raise InputError("--out", f"{folder} is not empty and holds no study; give another folder")
+        filled = folder.is_dir() and any(not name.startswith(".lock") for name in os.listdir(folder))
+        if filled and not (overwrite and _is_ours(folder)):
+            raise InputError("--out", f"{folder} is not empty and holds no study; give another folder")
     elif not resume and not overwrite and shard is None:
         ways = "another folder, --resume to go on with the study in it, or --overwrite to begin anew"
         raise InputError("--out", f"{folder} holds a study; give {ways}")

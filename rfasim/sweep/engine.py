@@ -107,6 +107,7 @@ def cluster(workers: int | None, address: str | None) -> Iterator[Any]:
         return
     settings = {
         "distributed.nanny.pre-spawn-environ": ONE_THREAD,
+        "distributed.worker.preload": ["rfasim.sweep.worker"],
         "distributed.scheduler.allowed-failures": 100,  # runs are counted in files, and given up by the worker
         "distributed.worker.memory.terminate": False,
         "distributed.worker.memory.pause": False,
