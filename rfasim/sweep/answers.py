@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from argparse import Namespace
 from collections import Counter
@@ -20,7 +21,7 @@ from rfasim.sweep.bands import LEVELS, Band, band
 from rfasim.sweep.rows import COMPLETE, INPUT
 from rfasim.sweep.sensitivity import Sensitivity, sensitivity
 from rfasim.sweep.store import Store
-from rfasim.sweep.study import Study
+from rfasim.sweep.study import CrossTable, Study
 from rfasim.tables import strict_json
 
 Array = NDArray[np.float64]
@@ -56,6 +57,7 @@ class Answers:
                 name: _spread(values) | {"sensitivity": s.as_data() if (s := self.sensitivities.get(name)) else None}
                 for name, values in self.values.items()
             },
+            "tables": [cross_table(self, table) for table in self.study.tables],
             "band": None if self.band is None else {"runs": self.band.runs, **self.band.volumes()},
         }  # fmt: skip
         return dict(strict_json(found))
@@ -92,6 +94,46 @@ def answers_of(store: Store, outputs: Sequence[str] = ()) -> Answers:
     found = {name: s for name in wanted if (s := sensitivity(study, name, inputs, values[name])) is not None}
     complete = runs[np.array(table["status"].to_pylist()) == COMPLETE]
     return Answers(study, table, wanted, inputs, values, found, band(store.folder, complete))
+
+
+def cross_table(found: Answers, asked: CrossTable) -> dict[str, Any]:
+    """One cell a class: how many runs, and the mean and spread of a number or the share of each word."""
+    if asked.output not in found.table.column_names:
+        return {"output": asked.output, "by": list(asked.by), "cells": []}
+    runs = found.table["run"].to_numpy()
+    values = found.table[asked.output].to_pylist()
+    classes = [_classes(found, name, asked.bins.get(name), runs) for name in asked.by]
+    names = [list(dict.fromkeys(word for _, word in sorted({one for one in c if one is not None}))) for c in classes]
+    cells = []
+    for words in itertools.product(*names):
+        inside = [value for value, *own in zip(values, *classes, strict=True)
+                  if value is not None and [one and one[1] for one in own] == list(words)]  # fmt: skip
+        cell: dict[str, Any] = {"of": dict(zip(asked.by, words, strict=True)), "runs": len(inside)}
+        if inside and isinstance(inside[0], str):
+            cell["shares"] = {word: n / len(inside) for word, n in sorted(Counter(inside).items())}
+        elif inside:
+            cell |= {"mean": float(np.mean(inside)), "sd": float(np.std(inside, ddof=1)) if len(inside) > 1 else None}
+        cells.append(cell)
+    return {"output": asked.output, "by": list(asked.by), "beside": asked.beside, "cells": cells}
+
+
+def _classes(found: Answers, name: str, bins: Sequence[float] | None, runs: Any) -> list[tuple[float, str] | None]:
+    """For each finished run the class of a variable, as (place in order, name)."""
+    column = INPUT + name
+    shown = found.table[column].to_pylist() if column in found.table.column_names else []
+    levels, unit = levels_of(found.study, name, shown), found.study.unit(name)
+    out: list[tuple[float, str] | None] = []
+    for number in found.inputs[runs, found.study.names.index(name)]:
+        if not np.isfinite(number):
+            out.append(None)
+        elif bins:
+            k = int(np.searchsorted(bins, number, side="right")) - 1
+            k = min(k, len(bins) - 2) if number == bins[-1] else k
+            inside = 0 <= k < len(bins) - 1
+            out.append((k, f"{bins[k]:g} to {bins[k + 1]:g} {unit}".rstrip()) if inside else None)
+        else:
+            out.append((number, levels[int(number)] if levels else f"{number:g} {unit}".rstrip()))
+    return out
 
 
 def _spaced(n: int, runs: Any, values: Array) -> Array:
@@ -183,10 +225,42 @@ def print_answers(found: Answers) -> None:
         print_columns(["variable", *heads, *(f"with {n} runs" for n in sizes)], rows)
         for (a, b), (value, width) in sorted(one.pairs.items(), key=lambda pair: -abs(pair[1][0]))[:5]:
             print(f"  {a} with {b}: {value:.3f} +- {width:.3f}")
+    for table in study.tables:
+        print_table(cross_table(found, table))
     if found.band is not None:
         print(f"\nzone, from {found.band.runs} runs: ablated in at least")
         for share in LEVELS:
             print(f"  {100 * share:3.0f} % of them: {1e6 * found.band.volume(share):.2f} ml")
+
+
+def print_table(table: dict[str, Any]) -> None:
+    """A table by classes; the second variable's go across."""
+    from rfasim.terminal import print_columns
+
+    cells, by = table["cells"], table["by"]
+    beside = f"; beside: {table['beside']}" if table.get("beside") else ""
+    print(f"\n{table['output']} by {' and '.join(by)}{beside}")
+    words = list(dict.fromkeys(word for cell in cells for word in cell.get("shares", {})))
+    if words or len(by) == 1:
+        heads = [*words] if words else ["mean", "sd"]
+        rows = [
+            [*cell["of"].values(), str(cell["runs"]),
+             *(_percent(cell.get("shares", {}).get(word, 0.0 if cell["runs"] else None)) for word in words),
+             *([] if words else [_short(cell.get("mean")), _short(cell.get("sd"))])]
+            for cell in cells
+        ]  # fmt: skip
+        print_columns([*by, "runs", *heads], rows)
+        return
+    across = list(dict.fromkeys(cell["of"][by[1]] for cell in cells))
+    down = list(dict.fromkeys(cell["of"][by[0]] for cell in cells))
+    means = {tuple(cell["of"].values()): cell for cell in cells}
+    rows = [[one, *(f"{_short(means[one, other].get('mean'))} ({means[one, other]['runs']})" for other in across)]
+            for one in down]  # fmt: skip
+    print_columns([by[0], *(f"{by[1]} {word}: mean (runs)" for word in across)], rows)
+
+
+def _percent(share: float | None) -> str:
+    return "-" if share is None else f"{100 * share:.0f} %"
 
 
 def _short(value: float | None) -> str:

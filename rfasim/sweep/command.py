@@ -119,7 +119,8 @@ def _difference(store: Store, study: Study) -> str:
         return f"it was begun with rfasim {about['rfasim_version']}, this is {__version__}"
     old, new = store.study_data(), study.as_data()
     for data in (old, new):
-        data.pop("folder", None)
+        for told in ("folder", "description", "outputs", "tables"):
+            data.pop(told, None)
     return _first(old, new) or "the content of a file that the case or the design names has changed"
 
 

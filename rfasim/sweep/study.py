@@ -53,6 +53,19 @@ class Limits(Record):
     """a run under which so many workers have died is not tried again; its row has the status `died`"""
 
 
+class CrossTable(Record):
+    """A table of the answers: an output for each value, or class, of one or two variables."""
+
+    output: str
+    """a number of `summary.json` (its mean is told) or a word (the share of each is told)"""
+    by: tuple[str, ...] = Field(min_length=1, max_length=2)
+    """names of `vary`"""
+    bins: dict[str, tuple[float, ...]] = Field(default={})
+    """edges of the classes of a variable, in its unit"""
+    beside: str = ""
+    """what it is to be read beside, such as a published figure"""
+
+
 class Study(Record):
     """Many runs of one case: what varies, how it is drawn, what is kept."""
 
@@ -75,6 +88,8 @@ class Study(Record):
     limits: Limits = Limits()
     outputs: tuple[str, ...] = ("zone.volume_ml", "zone.short_axis_mm")
     """the numbers of `summary.json` that the answers are about, by their path there"""
+    tables: tuple[CrossTable, ...] = ()
+    """further tables of the answers"""
 
     @model_validator(mode="after")
     def _parts_fit(self) -> Self:
@@ -95,6 +110,10 @@ class Study(Record):
                 if name not in self.vary or self.vary[name].kind in ("choices", "given"):
                     place = f"correlations[{index}].of"
                     found.append((place, f"'{name}' is no variable with an order{near(name, self.vary)}"))
+        for index, table in enumerate(self.tables):
+            for name in (*table.by, *table.bins):
+                if name not in self.vary and not listed:
+                    found.append((f"tables[{index}]", f"'{name}' is nothing that varies{near(name, self.vary)}"))
         for path, value in self.set.items():
             for name in sorted(names_in(value) - self.vary.keys()):
                 found.append((f"set.{path}", f"'{name}' is nothing that varies{near(name, self.vary)}"))
@@ -200,6 +219,8 @@ class Study(Record):
 
     def edges(self) -> Iterator[tuple[str, Case]]:
         """The case at both ends of each range, and with each value of each list; raises InputError with its name."""
+        if self.rows is not None:
+            return
         middle = np.full(len(self.vary), 0.5)
         for index, (name, variable) in enumerate(self.vary.items()):
             n = variable.n_levels
@@ -224,7 +245,8 @@ class Study(Record):
     def sha256(self) -> str:
         """Hash of all that makes the runs what they are, content of image files included."""
         data = self.as_data()
-        del data["folder"]
+        for told in ("folder", "description", "outputs", "tables"):  # the runs are the same
+            data.pop(told, None)
         text = json.dumps([data, mesh_key(self.middle, self.base), self.rows], sort_keys=True, default=str)
         return hashlib.sha256(text.encode()).hexdigest()
 
@@ -259,10 +281,21 @@ def study_from_dict(data: dict[str, Any], base: Path, *, check: bool = True) -> 
     except ValidationError as error:
         raise input_error(complaints(error, Study)) from None
     if check:
-        study.middle.sha256  # noqa: B018  raises InputError for a case that cannot be
+        try:
+            study.middle.sha256  # noqa: B018  raises InputError for a case that cannot be
+        except InputError as error:
+            raise _named(study, error) from None
         for _ in study.edges():
             pass
     return study
+
+
+def _named(study: Study, error: InputError) -> InputError:
+    """What is wrong with the case, with the place in the study that says so."""
+    for name, variable in study.vary.items():
+        if variable.path is not None and error.path.startswith(variable.path):
+            return InputError(f"vary.{name}", f"{error}")
+    return InputError(error.path if error.path.startswith("set.") else f"case.{error.path}".rstrip("."), error.message)
 
 
 def study_yaml(study: Study) -> str:
