@@ -20,13 +20,16 @@ from rfasim.errors import InputError
 from rfasim.progress import clock
 from rfasim.sweep import engine, kept
 from rfasim.sweep.rows import COMPLETE
-from rfasim.sweep.store import STUDY, Store
+from rfasim.sweep.store import ABOUT, ATTEMPTS, PLAN, ROWS, STUDY, TABLE, Store
 from rfasim.sweep.study import Study, load_study
+from rfasim.sweep.work import MESHES
 
 Stop = Callable[[], AbstractContextManager[list[int]]]
 DONE, FAILED, INTERRUPTED = 0, 1, 130
 SAY_EVERY = 30.0
 """seconds between two lines where nobody watches"""
+# what a study puts into its folder; meshes are of use to the next one too
+OURS = (ABOUT, STUDY, PLAN, ROWS, TABLE, ATTEMPTS, kept.ZONES, kept.FIELDS, kept.HISTORY, "answers")
 ROW_BYTES = 1500
 """a row in the table, about"""
 
@@ -60,7 +63,7 @@ def sweep(options: Namespace, stop_requests: Stop) -> int:
         count = engine.Count(len(mine), missing.n_done)
         interrupted = False
         if missing.n_done < len(mine):
-            with engine.cluster(options.workers, options.scheduler) as client, stop_requests() as stop:
+            with stop_requests() as stop, engine.cluster(options.workers, options.scheduler) as client:
                 if not options.quiet:
                     _say(f"dashboard: {client.dashboard_link}")
                 with Display(quiet=options.quiet) as display:
@@ -78,36 +81,31 @@ def _prepare(store: Store, study: Study, *, resume: bool, overwrite: bool, shard
     folder = store.folder
     if folder.exists() and not folder.is_dir():
         raise InputError("--out", f"{folder} is a file; give a folder")
-    if not store.exists:
-        if resume:
-            raise InputError("--resume", f"{folder} holds no study that could go on; leave --resume out to start one")
-        filled = folder.is_dir() and any(not name.startswith(".lock") for name in os.listdir(folder))
-        if filled and not (overwrite and _is_ours(folder)):
-            raise InputError("--out", f"{folder} is not empty and holds no study; give another folder")
-    elif not resume and not overwrite and shard is None:
-        ways = "another folder, --resume to go on with the study in it, or --overwrite to begin anew"
-        raise InputError("--out", f"{folder} holds a study; give {ways}")
+    if folder.is_dir() and not store.exists and not _is_ours(folder):
+        raise InputError("--out", f"{folder} is not empty and holds no study; give another folder")
+    if resume and not folder.is_dir():
+        raise InputError("--resume", f"{folder} holds no study that could go on; leave --resume out to start one")
     engine.prepare_folder(folder)
-    held.enter_context(store.claimed())
-    if store.exists and not overwrite:
-        if difference := _difference(store, study):
-            raise InputError("--resume", f"the study is not the one in {folder}: {difference}")
-        return
     with store.creating():  # several shards may start at the same time
+        if store.exists and not (resume or overwrite or shard is not None):
+            ways = "another folder, --resume to go on with the study in it, or --overwrite to begin anew"
+            raise InputError("--out", f"{folder} holds a study; give {ways}")
+        if resume and not store.exists:
+            raise InputError("--resume", f"{folder} holds no study that could go on; leave --resume out to start one")
+        held.enter_context(store.claimed())
         if store.exists and not overwrite:
+            if difference := _difference(store, study):
+                raise InputError("--resume", f"the study is not the one in {folder}: {difference}")
             return
-        for name in os.listdir(folder):
-            if not name.startswith(".lock"):
-                path = folder / name
-                shutil.rmtree(path) if path.is_dir() else path.unlink()
+        for path in (folder / name for name in OURS):
+            shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
         kept.prepare(study, folder)
         store.create(study)
 
 
 def _is_ours(folder: Path) -> bool:
-    """Whether what is in a folder comes from a study that was cut off at its start."""
-    return all(name in ("rows", "table", "attempts", "plan.npy", STUDY, kept.ZONES) or name.startswith(".lock")
-               or name.endswith(".tmp") for name in os.listdir(folder))  # fmt: skip
+    """Whether nothing is in a folder but what a study puts there at its start."""
+    return all(name in (*OURS, MESHES) or name.startswith(".lock") or name.endswith(".tmp") for name in os.listdir(folder))
 
 
 def _difference(store: Store, study: Study) -> str:
@@ -153,7 +151,7 @@ def _finish(store: Store, study: Study, count: engine.Count, mine: range, option
         for run, error in store.errors(mine, 3):
             print(f"  run {run}: {error}")
         print(f"Files: {store.folder}")
-    if interrupted or done < total:
+    if done < total:
         again = "--resume" if options.shard is None else f"--shard {options.shard[0] + 1}/{options.shard[1]}"
         _say(f"go on with: rfasim sweep {options.study} --out {store.folder} {again}")
         return INTERRUPTED if interrupted else FAILED

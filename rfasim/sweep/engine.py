@@ -113,6 +113,8 @@ def cluster(workers: int | None, address: str | None) -> Iterator[Any]:
         "distributed.worker.memory.pause": False,
         "distributed.worker.memory.spill": False,
         "distributed.worker.memory.target": False,
+        # what Dask remembers of runs that are over: its memory must not grow with the study
+        "distributed.admin.low-level-log-length": 1000,
         "distributed.comm.timeouts.connect": "60s",
         "distributed.admin.tick.limit": "60s",
     }
@@ -140,26 +142,31 @@ def conduct(store: Store, client: Any, count: Count, missing: Iterator[int], *, 
 
     flying: dict[Any, int] = {}
 
-    def submit(number: int) -> list[Any]:
-        new = [client.submit(task, folder, run, key=f"run-{run}", pure=False) for run in islice(missing, number)]
-        flying.update(dict.fromkeys(new, 0))
-        return new
+    def submit(runs: Iterator[int], number: int) -> list[Any]:
+        new = {client.submit(task, folder, run, key=f"run-{run}", pure=False): run for run in islice(runs, number)}
+        flying.update(new)
+        return list(new)
 
-    answers = as_completed(submit(AHEAD * _n_workers(client)), with_results=True, raise_errors=False)
+    answers = as_completed(submit(missing, AHEAD * _n_workers(client)), with_results=True, raise_errors=False)
     try:
         while flying and not stopped():
             answered = answers.next_batch(block=False)
+            lost = []
             for future, result in answered:
-                del flying[future]
+                run = flying.pop(future)
                 if future.status == "error":
                     raise _why(future.exception())
-                if future.status == "finished":
+                if isinstance(result, tuple):
                     count.statuses[result[1]] += 1
-            for new in submit(len(answered)):
+                else:  # gone with its worker
+                    lost.append(run)
+            n = len(answered)
+            answered = future = None  # so that Dask forgets them
+            for new in [*submit(iter(lost), len(lost)), *submit(missing, n - len(lost))]:
                 answers.add(new)
             show(count)
             gather.when_due()
-            if not answered:
+            if n == 0:
                 time.sleep(PAUSE)
     finally:
         client.cancel(list(flying))

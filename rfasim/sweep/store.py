@@ -42,6 +42,7 @@ class Store:
         self.folder, self.who = folder, who
         self._part: tuple[Path, list[Row]] | None = None  # the part that still grows
         self._types: dict[str, Any] = {}
+        self._inside: bytearray | None = None  # runs that are in the table, as far as this process knows
 
     @property
     def rows(self) -> Path:
@@ -105,11 +106,14 @@ class Store:
 
     def finished(self) -> Iterator[int]:
         """The runs that have a row, in the table or beside it."""
+        yield from self._in_table()
+        yield from self._loose()
+
+    def _in_table(self) -> Iterator[int]:
         import pyarrow.parquet as pq
 
         for part in self.parts():
             yield from pq.read_table(part, columns=["run"])["run"].to_pylist()
-        yield from self._loose()
 
     def statuses(self) -> Iterator[tuple[int, str]]:
         """Each finished run with its status."""
@@ -134,15 +138,24 @@ class Store:
     def gather(self, mine: Sequence[int] | range | None = None) -> int:
         """Put loose rows (those of ``mine``) into the table; how many. Raises RunError on a full disk."""
         loose = [run for run in self._loose() if mine is None or run in mine]
+        if loose and self._inside is None:
+            self._inside = bytearray(int(self.about()["n_runs"]))
+            for run in self._in_table():
+                self._inside[run] = 1
         new: list[Row] = []
         for run in loose:
+            if self._inside is not None and self._inside[run]:  # done again, by a worker that did not know
+                self.row_file(run).unlink(missing_ok=True)
+                continue
             with contextlib.suppress(OSError, ValueError):
                 new.append(json.loads(self.row_file(run).read_bytes()))
         if not new:
             return 0
         with self._alone():
-            self._append(new)
+            self._append(list(new))
         for row in new:
+            assert self._inside is not None
+            self._inside[row["run"]] = 1
             self.row_file(row["run"]).unlink(missing_ok=True)
         return len(new)
 
@@ -213,10 +226,13 @@ class Store:
     def read(self, columns: list[str] | None = None) -> Any:
         """All finished runs as a pyarrow table in the order of their numbers, loose rows included.
 
-        Raises InputError when there is none.
+        ``columns``: these, and ``run``. Raises InputError when there is none.
         """
         import pyarrow as pa
         import pyarrow.parquet as pq
+
+        if columns is not None:
+            columns = list(dict.fromkeys(["run", *columns]))
 
         tables = [pq.read_table(part, columns=columns) for part in self.parts()]
         inside = {run for table in tables for run in table["run"].to_pylist()}
