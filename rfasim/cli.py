@@ -120,6 +120,10 @@ def build_parser() -> argparse.ArgumentParser:
     sweep = verb("sweep", sweep_study, "do all runs of a study")
     sweep.add_argument("study", metavar="STUDY", type=Path, help="study file (.yaml)")
     sweep.add_argument("--out", metavar="DIR", type=Path, help="folder for the results")
+    sweep.add_argument(
+        "--set", metavar="PATH=VALUE", type=_assignment, action="append", default=[], dest="overrides",
+        help='change a field of the study, such as design.runs=64 or case.mesh.size="1 mm"; may be repeated',
+    )  # fmt: skip
     sweep.add_argument("--workers", metavar="N", type=_threads, help="one-thread workers (default: one a core)")
     sweep.add_argument("--scheduler", metavar="ADDRESS", help="use the Dask scheduler that runs there")
     sweep.add_argument("--shard", metavar="I/N", type=_shard, help="every n-th run only, for array jobs")
@@ -209,7 +213,8 @@ def build_parser() -> argparse.ArgumentParser:
         "--out", metavar="DIR", type=Path, help="also write each study as page, JSON and plot into DIR"
     )
 
-    verb("schema", print_schema, "print the JSON Schema of case files, for editors")
+    schema = verb("schema", print_schema, "print the JSON Schema of case files, for editors")
+    schema.add_argument("--study", action="store_true", help="that of study files")
     doctor = verb("doctor", check_system, "check libraries, caches, threads, memory and disk")
     doctor.add_argument("--json", action="store_true", help="print what was found as JSON")
     tissues = verb("tissues", list_tissues, "list the named tissues with their values and sources")
@@ -870,9 +875,14 @@ def check_system(options: argparse.Namespace) -> int:
 
 
 def print_schema(options: argparse.Namespace) -> int:
-    """Print the JSON Schema of case files."""
+    """Print the JSON Schema of case files, or of study files."""
     from rfasim.case import case_schema
 
+    if options.study:
+        from rfasim.sweep.study import study_schema
+
+        print(json.dumps(study_schema(), indent=2))
+        return DONE
     print(json.dumps(case_schema(), indent=2))
     return DONE
 

@@ -8,6 +8,7 @@ document share that folder and their Python names, in their order. A comment rig
     <!-- quick, stopped -->   the run is stopped after its first step, as by Ctrl-C
     <!-- fails: 2 -->         its commands end with this exit code
     <!-- file: NAME -->       the block is the file NAME
+    <!-- study: NAME -->      the block is the study file NAME
     <!-- writes: NAME -->     its only command writes this file
     <!-- needs: MODULE -->    skipped where the module is not installed
     <!-- skip: REASON -->     not executed
@@ -36,6 +37,7 @@ from rfasim import case as case_module
 from rfasim import cli, datasheet, protocol_sheet
 from rfasim.case import case_from_dict, load_case
 from rfasim.result import PICTURES, Result
+from rfasim.sweep import load_study
 from rfasim.yaml_io import parse_yaml
 
 ROOT = Path(__file__).parent.parent
@@ -97,6 +99,8 @@ def run_command(line: str, block: Block, monkeypatch: pytest.MonkeyPatch) -> str
     if "quick" in block.marks and words[1] == "run":
         words += [f"--set={path}={value}" for path, value in QUICK + HOT * ("hot" in block.marks)]
         words += [] if "pictures" in block.marks or "--no-pictures" in words else ["--no-pictures"]
+    if "quick" in block.marks and words[1] == "sweep":
+        words += [f"--set=case.{path}={value}" for path, value in QUICK]
     said, complained = io.StringIO(), io.StringIO()
     with monkeypatch.context() as patch, contextlib.redirect_stdout(said), contextlib.redirect_stderr(complained):
         if "stopped" in block.marks:
@@ -125,6 +129,10 @@ def run_python(block: Block, names: dict[str, Any], monkeypatch: pytest.MonkeyPa
 
 def check_yaml(block: Block) -> None:
     """A YAML block is a case, or a part of one."""
+    if "study" in block.marks:
+        Path(block.marks["study"]).write_text(block.text, encoding="utf-8")
+        load_study(block.marks["study"])
+        return
     if "file" in block.marks:
         Path(block.marks["file"]).write_text(block.text, encoding="utf-8")
         load_case(block.marks["file"])
@@ -154,7 +162,7 @@ def test_blocks_have_a_known_language_and_a_reason_when_they_are_skipped() -> No
         for block in blocks(page):
             assert block.language in ("sh", "python", "yaml", "text", ""), f"{block.page}:{block.line}"
             assert len(block.marks.get("skip", "a good reason")) > 10, f"{block.page}:{block.line}"
-            known = {"quick", "hot", "stopped", "fails", "file", "writes", "needs", "skip", *SETUP}
+            known = {"quick", "hot", "stopped", "fails", "file", "study", "writes", "needs", "skip", *SETUP}
             assert not block.marks.keys() - known, f"{block.page}:{block.line}: {block.mark}"
 
 

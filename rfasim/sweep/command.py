@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import shlex
 import shutil
 import sys
 import time
@@ -47,7 +48,7 @@ def parse_shard(text: str) -> tuple[int, int]:
 
 def sweep(options: Namespace, stop_requests: Stop) -> int:
     """Do the study; the exit code."""
-    study = load_study(options.study)
+    study = load_study(options.study, options.overrides)
     if options.dry_run:
         return _dry_run(study, options)
     if options.out is None:
@@ -105,7 +106,8 @@ def _prepare(store: Store, study: Study, *, resume: bool, overwrite: bool, shard
 
 def _is_ours(folder: Path) -> bool:
     """Whether nothing is in a folder but what a study puts there at its start."""
-    return all(name in (*OURS, MESHES) or name.startswith(".lock") or name.endswith(".tmp") for name in os.listdir(folder))
+    known = (*OURS, MESHES)
+    return all(name in known or name.startswith(".lock") or name.endswith(".tmp") for name in os.listdir(folder))
 
 
 def _difference(store: Store, study: Study) -> str:
@@ -152,8 +154,10 @@ def _finish(store: Store, study: Study, count: engine.Count, mine: range, option
             print(f"  run {run}: {error}")
         print(f"Files: {store.folder}")
     if done < total:
-        again = "--resume" if options.shard is None else f"--shard {options.shard[0] + 1}/{options.shard[1]}"
-        _say(f"go on with: rfasim sweep {options.study} --out {store.folder} {again}")
+        changes = [word for path, value in options.overrides for word in ("--set", f"{path}={value}")]
+        again = ["--resume"] if options.shard is None else ["--shard", f"{options.shard[0] + 1}/{options.shard[1]}"]
+        words = ["rfasim", "sweep", str(options.study), *changes, "--out", str(store.folder), *again]
+        _say(f"go on with: {shlex.join(words)}")
         return INTERRUPTED if interrupted else FAILED
     if not options.json:
         print(f"Answers: rfasim study {store.folder}")

@@ -6,14 +6,14 @@ import copy
 import functools
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
 from pydantic import Field, ValidationError, model_validator
 
-from rfasim.case import Case, case_with, read_case
+from rfasim.case import Case, case_with, override, read_case
 from rfasim.complaints import complaints, input_error, near
 from rfasim.errors import InputError
 from rfasim.mesh_cache import mesh_key
@@ -251,27 +251,33 @@ class Study(Record):
         return hashlib.sha256(text.encode()).hexdigest()
 
 
-def load_study(path: str | Path) -> Study:
-    """Read a study file; raises InputError with the path of each mistake."""
+def load_study(path: str | Path, overrides: Iterable[tuple[str, str]] = ()) -> Study:
+    """Read a study file; ``overrides`` are pairs such as ``("design.runs", "64")`` or ``("case.mesh.size", "1 mm")``.
+
+    Raises InputError with the path of each mistake.
+    """
     path = Path(path)
     data = parse_yaml(read_text(path), str(path))
     if not isinstance(data, dict):
         raise InputError(str(path), "is no study file: it has to hold lines such as 'case: needle.yaml'")
-    return study_from_dict(data, path.parent)
+    return study_from_dict(data, path.parent, [(place, parse_yaml(value, place)) for place, value in overrides])
 
 
-def study_from_dict(data: dict[str, Any], base: Path, *, check: bool = True) -> Study:
+def study_from_dict(data: dict[str, Any], base: Path, changes: Iterable[tuple[str, Any]] = (), *,
+                    check: bool = True) -> Study:  # fmt: skip
     """A study of plain data; files are looked for from ``base``. ``check``: try the ends of all ranges.
 
     Raises InputError.
     """
-    data = dict(data)
+    data = copy.deepcopy(data)
     case = data.get("case")
     folder = base / data["folder"] if isinstance(data.get("folder"), str) else base
     if isinstance(case, str):
         data["case"] = read_case(folder / case)
         folder = (folder / case).parent
     data["folder"] = str(folder.absolute())
+    for place, value in changes:
+        override(data, place, value)
     if isinstance(data.get("design"), dict) and data["design"].get("kind") == "table":
         file = data["design"].get("file")
         if isinstance(file, str):  # the table lies with the study, the case's files with the case
@@ -288,6 +294,11 @@ def study_from_dict(data: dict[str, Any], base: Path, *, check: bool = True) -> 
         for _ in study.edges():
             pass
     return study
+
+
+def study_schema() -> dict[str, Any]:
+    """JSON Schema of a study file, for editors."""
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **Study.model_json_schema()}
 
 
 def _named(study: Study, error: InputError) -> InputError:
