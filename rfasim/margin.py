@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rfasim.outcome import tissue_cells, zone_boundary
+from rfasim.outcome import device_facets, tissue_cells, zone_boundary
 from rfasim.solver.level_set import (
     Array,
     Mask,
@@ -32,8 +32,10 @@ if TYPE_CHECKING:
 Distance = Callable[[Array], Array]
 """signed distance [m] of points (n, 3) to a shape, negative inside"""
 
-# A complete ablation leaves no part of the tumour's surface alive, and inside no more than this share of its volume.
+# A complete ablation leaves no part of the tumour's surface alive, and inside no more than this share of its volume,
+# beside the sleeve (m) that a cooled device keeps alive until it is drawn out.
 RESIDUAL_ALLOWED = 0.01
+SLEEVE = 1e-3
 # mRECIST asks of a partial response 30 % less diameter of viable tumour: of balls, this share of the volume dead.
 PARTIAL = 1.0 - 0.7**3
 # Margin (m) from which an ablation is A0; what lies less deep under the capsule is subcapsular.
@@ -178,9 +180,9 @@ def tumour_measures(mesh: Mesh, f: Array, distance: Array, organ: Distance | Non
     - ``surface``: shares of the tumour's surface with a margin of at least 0, 5 and 10 mm.
     - ``subcapsular``: with ``organ``, see :func:`subcapsular_measures`; else None.
     - ``response``, after mRECIST (Lencioni & Llovet, Semin Liver Dis 2010;30:52): complete where no tumour lives
-      (margin >= 0 and at most 1 % of the volume alive), partial where a ball of what lives has a diameter 30 % less
-      than one of the tumour (66 % of the volume dead), else none. This is what was destroyed at once; mRECIST itself is
-      read off enhancement in a later image.
+      (margin >= 0 and at most 1 % of the volume alive farther than 1 mm from the device), partial where a ball of what
+      lives has a diameter 30 % less than one of the tumour (66 % of the volume dead), else none. This is what was
+      destroyed at once; mRECIST itself is read off enhancement in a later image.
 
     Raises ValueError when the tumour touches no tissue of the mesh.
     """
@@ -198,7 +200,7 @@ def tumour_measures(mesh: Mesh, f: Array, distance: Array, organ: Distance | Non
         areas = margins.areas(mesh.axisymmetric)
         inner = margins.margin[margins.at_middles]
         shares = {name: float(areas[inner >= step].sum() / areas.sum()) for name, step in STEPS.items()}
-    if reach >= 0.0 and fraction >= 1.0 - RESIDUAL_ALLOWED:
+    if reach >= 0.0 and _beside_the_sleeve(mesh, f, distance, cells) <= RESIDUAL_ALLOWED * volume:
         response = "complete"
     else:
         response = "partial" if fraction >= PARTIAL else "none"
@@ -214,6 +216,22 @@ def tumour_measures(mesh: Mesh, f: Array, distance: Array, organ: Distance | Non
         "subcapsular": None if margins is None else subcapsular_measures(margins, mesh.axisymmetric),
         "response": response,
     }
+
+
+def _beside_the_sleeve(mesh: Mesh, f: Array, distance: Array, cells: Mask) -> float:
+    """What lives of the tumour [m^3] farther than ``SLEEVE`` from every device."""
+    from scipy.spatial import cKDTree
+
+    facets = device_facets(mesh)
+    if len(facets) == 0:
+        return common(mesh, -distance, -f, cells)[0]
+    # the middles too: facets are no longer than a sleeve is wide by much
+    places = np.concatenate([mesh.points[np.unique(facets)], mesh.points[facets].mean(axis=1)])
+    away = np.full(len(mesh.points), np.inf)
+    near = np.flatnonzero((distance <= SLEEVE) & (f < 0.0))
+    away[near] = cKDTree(places).query(mesh.points[near])[0] if len(near) else np.inf
+    beside = np.minimum(-f, 1e3 * (np.minimum(away, 1.0) - SLEEVE))
+    return common(mesh, -distance, beside, cells)[0]
 
 
 def margin_class(margin: float) -> str:

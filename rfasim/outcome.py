@@ -79,7 +79,8 @@ class Boundary:
         return np.asarray(np.bincount(self.piece, weights=((self.front[:, 0] - origin) * normals).sum(axis=1)), float)
 
 
-def _device_facets(mesh: Mesh) -> NDArray[np.uint32]:
+def device_facets(mesh: Mesh) -> NDArray[np.uint32]:
+    """The facets of all devices (n, dim)."""
     names = [name for name in mesh.facets if name.startswith("electrodes[")]
     empty = np.zeros((0, mesh.points.shape[1]), dtype=np.uint32)
     return np.concatenate([empty, *(mesh.facets[name] for name in names)])
@@ -101,7 +102,7 @@ def _parts_at_devices(mesh: Mesh, f: Array, cells: Mask) -> Mask:
     row, column = np.concatenate(rows), np.concatenate(columns)
     graph = coo_array((np.ones(len(row), dtype=np.bool_), (row, column)), shape=(len(f), len(f)))
     _, label = connected_components(graph, directed=False)
-    device = np.unique(_device_facets(mesh))
+    device = np.unique(device_facets(mesh))
     wanted = np.unique(label[device[dead[device]]])
     # a cell cannot hold dead nodes of two parts: they would be neighbours
     part = np.where(dead[nodes], label[nodes], -1).max(axis=1)
@@ -124,7 +125,7 @@ def zone_boundary(mesh: Mesh, f: Array, cells: Mask) -> Boundary:
     alone = neighbour < 0
     faces = _kernels.face_vertices(nodes, owner[alone], local[alone])
     faces = faces[(f[faces] >= 0.0).any(axis=1)]
-    faces = faces[~_among(faces, _device_facets(mesh))]
+    faces = faces[~_among(faces, device_facets(mesh))]
     if mesh.axisymmetric:
         faces = faces[(mesh.points[faces, 0] > 0.0).any(axis=1)]
     caps = clip_simplices(mesh.points[faces], f[faces], 0.0)

@@ -52,8 +52,8 @@ DEFINITIONS = (
     "Margin: signed distance from the tumour's surface to the zone's boundary; negative where tumour sticks out. A0: "
     "at least 5 mm all round; A1: 0 to 5 mm; A2: below 0. Subcapsular: less than 5 mm under the capsule; the margin to "
     "living liver leaves out what lies beyond the capsule. Response, as mRECIST would class the necrosis (Lencioni & "
-    "Llovet 2010): complete (margin at least 0, at most 1 % of the volume alive), partial (30 % less diameter of what "
-    "lives), none. CEM43: equivalent minutes at 43 \N{DEGREE SIGN}C."
+    "Llovet 2010): complete (margin at least 0, at most 1 % of the volume alive farther than 1 mm from the device), "
+    "partial (30 % less diameter of what lives), none. CEM43: equivalent minutes at 43 \N{DEGREE SIGN}C."
 )
 MISSING = (
     "The simulation knows nothing of breathing, needle deviation, registration error, shrinkage of tissue, or of heat "

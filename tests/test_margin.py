@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 from lattices import MM, ball_ml, box, section
 
+from rfasim.case import case_from_dict
+from rfasim.domain import build_domain
 from rfasim.margin import common, margin_map, tumour_measures
 from rfasim.outcome import tissue_cells
 from rfasim.solver.level_set import encloses
@@ -141,3 +143,25 @@ def test_the_ball_of_the_grid_is_the_ball_of_the_tests() -> None:
     mesh = box(24)
     row = tumour_measures(mesh, np.ones(mesh.n_nodes), np.linalg.norm(mesh.points, axis=1) - 7 * MM)
     assert row["volume_ml"] == pytest.approx(ball_ml(7 * MM), rel=0.03)
+
+
+def test_a_sleeve_at_the_needle_does_not_spoil_a_complete_response_but_a_core_does() -> None:
+    """A tumour of 10 mm radius around a needle in a zone of 12 mm, alive within so much of the needle's surface."""
+    case = case_from_dict(
+        {
+            "name": "sleeve",
+            "electrodes": [{"device": "needle", "tip": (0, 0, -0.03), "active_length": 0.06}],
+            "generator": {"protocol": "constant_voltage", "voltage": 1.0, "duration": 1.0},
+            "domain": {"axisymmetric": True},
+            "mesh": {"size": 0.3e-3, "rim_size": 0.3e-3},
+        }
+    )
+    mesh = build_domain(case).mesh
+    r, away = np.hypot(*mesh.points.T), mesh.points[:, 0] - 0.75e-3
+    for alive, response in ((0.9e-3, "complete"), (3e-3, "partial")):
+        beside = np.maximum(away - alive, np.abs(mesh.points[:, 1]) - 9e-3)
+        level = 1e3 * np.minimum(12e-3 - r, beside)  # dead within 12 mm, alive next to the middle of the needle
+        found = tumour_measures(mesh, level, r - 10e-3)
+        assert found["ablated_fraction"] < 0.99
+        assert found["minimal_margin_mm"] == pytest.approx(2.0, abs=0.2)
+        assert found["response"] == response
