@@ -109,6 +109,10 @@ def build_parser() -> argparse.ArgumentParser:
     run.add_argument(
         "--dry-run", action="store_true", help="only show the resolved case and what it will cost"
     )
+    run.add_argument(
+        "--uncertainty", metavar="N", type=int,
+        help="then N runs over the literature's ranges of the tissues' properties: how sure zone and margin are",
+    )  # fmt: skip
     run.add_argument("--json", action="store_true", help="print the summary as JSON")
     kept = run.add_mutually_exclusive_group()
     kept.add_argument("--resume", action="store_true", help="go on with the interrupted run in DIR")
@@ -293,6 +297,12 @@ def run_case(options: argparse.Namespace) -> int:
     if options.dry_run:
         return _dry_run(case, base, as_json=options.json)
     out: Path = options.out or Path("runs") / folder_name(case.name)
+    if options.uncertainty is not None:
+        from rfasim.sweep.uncertainty import uncertainty_study
+
+        uncertainty_study(case, base, options.uncertainty, 0.0)  # what cannot be done is said before the run
+        if options.resume and _is_complete(out, case):
+            return _uncertainty(case, base, out, options)
     checkpoint = _prepare_folder(out, case, resume=options.resume, overwrite=options.overwrite)
     again = _command_to_go_on(options, out)
     try:
@@ -313,13 +323,48 @@ def run_case(options: argparse.Namespace) -> int:
     if ran.interrupted:
         _say(f"interrupted; what was done by then is in {out}, and this goes on from there: {again}")
         return INTERRUPTED
+    return DONE if options.uncertainty is None else _uncertainty(case, base, out, options)
+
+
+def _is_complete(out: Path, case: Case) -> bool:
+    """Whether ``out`` holds the whole result of this case."""
+    from rfasim.result import Result
+
+    if not (out / "summary.json").is_file():
+        return False
+    result = Result.read(out)
+    return result.summary["status"] == "complete" and not _difference(result.case_yaml, out, case)
+
+
+def _uncertainty(case: Case, base: Path, out: Path, options: argparse.Namespace) -> int:
+    """Runs over the literature's ranges beside a result, and what they say."""
+    from rfasim.result import Result
+    from rfasim.sweep import uncertainty
+    from rfasim.sweep.command import do_study
+    from rfasim.terminal import print_rows
+
+    long_axis = Result.read(out).summary["zone"]["long_axis_mm"] or 30.0
+    study = uncertainty.uncertainty_study(case, base, options.uncertainty, long_axis)
+    folder = out / uncertainty.FOLDER
+    if not options.quiet:
+        _say(f"uncertainty: {study.n_runs} runs over {', '.join(study.names)}")
+    if not do_study(study, folder, _stop_requests, workers=None, quiet=options.quiet):
+        _say(f"interrupted; this goes on from there: {_command_to_go_on(options, out)}")
+        return INTERRUPTED
+    told = uncertainty.write_numbers(folder)
+    if options.json:
+        print(json.dumps(told, indent=2))
+    else:
+        print_rows(uncertainty.rows_of(told), f"{case.name}: how sure, over the literature's ranges of the tissues")
+        print(f"Files: {out / uncertainty.NUMBERS}, {folder}; 'rfasim study {folder}' tells more")
     return DONE
 
 
 def _command_to_go_on(options: argparse.Namespace, out: Path) -> str:
     changes = [word for path, value in options.overrides for word in ("--set", f"{path}={value}")]
     compared = [word for c in options.compare for word in ("--compare", f"{c.path}={','.join(c.values)}")]
-    return shlex.join(["rfasim", "run", str(options.case), *changes, *compared, "--out", str(out), "--resume"])
+    unsure = [] if options.uncertainty is None else ["--uncertainty", str(options.uncertainty)]
+    return shlex.join(["rfasim", "run", str(options.case), *changes, *compared, *unsure, "--out", str(out), "--resume"])
 
 
 def _run_comparison(options: argparse.Namespace, changes: list[tuple[str, str]]) -> int:

@@ -21,6 +21,7 @@ from rfasim.checkpoint import write_bytes
 from rfasim.errors import InputError
 from rfasim.plot import criterion_text, figure
 from rfasim.progress import clock
+from rfasim.sweep.uncertainty import of_result, rows_of
 from rfasim.terminal import STOPPED
 from rfasim.tissues import resolve_tissues
 from rfasim.views import (
@@ -90,7 +91,8 @@ class Report:
     @functools.cached_property
     def view(self) -> View:
         """What its slices show."""
-        return view_of(self.scene, self.scan)
+        found = of_result(self.scene.result)
+        return view_of(self.scene, self.scan, None if found is None else found[1])
 
     @functools.cached_property
     def margins(self) -> MarginMap | None:
@@ -117,10 +119,17 @@ def make_report(scene: Scene, scan: Scan | None = None) -> Report:
     summary = scene.result.summary
     tables = [
         _tumour_table(scene, summary["tumours"]), _criteria_table(summary), _structure_table(summary),
-        _vessel_table(summary),
+        _vessel_table(summary), _uncertainty_table(scene),
     ]  # fmt: skip
     shown = tuple(table for table in tables if table.rows)
     return Report(scene, scan, _verdict(summary), _facts(summary), shown, _assumptions(scene))
+
+
+def _uncertainty_table(scene: Scene) -> Table:
+    """What runs over the literature's ranges say, where they were made."""
+    found = of_result(scene.result)
+    rows = () if found is None else tuple(rows_of(found[0]))
+    return Table("How sure: runs over the literature's ranges of the tissues' properties", ("what", "range"), rows)
 
 
 def _mm(value: float | None) -> str:
@@ -306,7 +315,8 @@ def _legend(report: Report) -> list[tuple[str, str]]:
     kinds = {vessel.kind for vessel in report.scene.vessels}
     around = report.scene.surroundings
     named = [*around.structures] if around is not None else []
-    out = [(ZONE, "zone"), (TUMOUR, "tumour; dotted: 5 mm around it")]
+    sure = "" if report.view.band is None else "; dashed 95 %, dotted 5 % of runs"
+    out = [(ZONE, f"zone{sure}"), (TUMOUR, "tumour; dotted: 5 mm around it")]
     out += [(VESSELS[kind], f"{kind} vessels") for kind in ("portal", "hepatic", "artery") if kind in kinds]
     return out + ([(STRUCTURE, ", ".join(named))] if named else [])
 

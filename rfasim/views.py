@@ -21,6 +21,7 @@ from rfasim.margin import MarginMap
 if TYPE_CHECKING:
     from rfasim.anatomy import Scan
     from rfasim.scene import Scene
+    from rfasim.sweep.bands import Band
 
 Array = NDArray[np.float64]
 
@@ -73,6 +74,7 @@ class View:
     scan: Scan | None
     centre: Array
     half: float
+    band: Band | None = None  # how sure the zone is
 
     @functools.cached_property
     def trees(self) -> dict[str, Callable[[Array], Array]]:
@@ -83,7 +85,7 @@ class View:
         return {kind: Union(tubes).distance for kind, tubes in kinds.items()}
 
 
-def view_of(scene: Scene, scan: Scan | None) -> View:
+def view_of(scene: Scene, scan: Scan | None, band: Band | None = None) -> View:
     """The view through the middle of the target, else of the first device's conducting part; it holds the zone."""
     mesh = scene.result.mesh
     path = next(iter(scene.tumours), None)
@@ -94,7 +96,7 @@ def view_of(scene: Scene, scan: Scan | None) -> View:
         lower, upper = (np.asarray(end) for end in scene.tumours[path].bounds())
         centre, ends = 0.5 * (lower + upper), [*ends, lower, upper]
     half = max((float(np.abs(end - centre).max()) for end in ends), default=0.0)
-    return View(scene, scan, centre, max(half + SURROUNDINGS, LEAST))
+    return View(scene, scan, centre, max(half + SURROUNDINGS, LEAST), band)
 
 
 def grid_of(view: View, plane: Plane) -> tuple[Array, tuple[float, float, float, float]]:
@@ -150,6 +152,10 @@ def draw_slice(axes: Any, view: View, plane: Plane) -> None:
         outline(values, TUMOUR)
         outline(values, TUMOUR, level=5e-3, width=1.0, style=(0, (2, 2)))
     outline(field(_level(view, points, to_world)), ZONE, width=2.2)
+    if view.band is not None:
+        chance = field(view.band.at(points))
+        for share, style in ((0.95, (0, (5, 1))), (0.05, (0, (1, 1)))):
+            outline(chance, ZONE, level=share, width=1.2, style=style)
     for device in scene.case.electrodes:
         values = field(device.shape().distance(points))
         if (values < 0).any():

@@ -263,6 +263,39 @@ def test_a_deadly_run_does_not_stop_the_others(tmp_path: Path) -> None:
     assert store.read(["status"])["status"].to_pylist() == ["complete"] * 3 + ["died"] + ["complete"] * 2
 
 
+@pytest.mark.slow
+def test_a_case_tells_how_sure_it_is_over_the_literature_s_ranges(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    case = {
+        "name": "how sure", "generator": {"protocol": "constant_power", "power": "30 W", "duration": "60 s"},
+        "electrodes": [{"device": "needle", "tip": ["0 mm", "0 mm", "-10 mm"], "active_length": "20 mm"}],
+        "tumour": {"shape": "ball", "centre": ["0 mm"] * 3, "diameter": "12 mm"}, "zone": {"criterion": "isotherm_50"},
+        "domain": {"radius": "40 mm", "height": "80 mm"}, "mesh": {"size": "1.5 mm", "rim_size": "1 mm", "grow": 1},
+    }  # fmt: skip
+    (tmp_path / "case.yaml").write_text(dump_yaml(case), encoding="utf-8")
+    words = ["run", str(tmp_path / "case.yaml"), "--out", str(tmp_path / "out"), "--quiet", "--no-pictures"]
+    assert cli.main([*words, "--uncertainty", "3"]) == 2
+    assert "give a number of runs from 8" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+    assert cli.main(words) == 0
+    assert cli.main([*words, "--uncertainty", "8", "--resume"]) == 0  # makes more of a result that is there
+    assert "tumour covered" in capsys.readouterr().out
+    told = json.loads((tmp_path / "out/uncertainty.json").read_text(encoding="utf-8"))
+    assert told["complete"] == told["runs"] == 8
+    assert {one["path"] for one in told["varied"]} == {
+        "tissues.liver.conductivity", "tissues.liver.perfusion", "tissues.liver.thermal_conductivity",
+        "tissues.liver.heat_capacity", "tissues.tumour.conductivity", "tissues.tumour.perfusion",
+    }  # fmt: skip
+    low, middle, high = (told["percentiles"]["zone.volume_ml"][key] for key in ("5", "50", "95"))
+    assert low < middle < high
+    band = list(told["band"].values())
+    assert band == sorted(band)
+    assert band[0] < middle < band[2]
+    assert cli.main(["report", str(tmp_path / "out"), "--out", str(tmp_path / "r.html")]) == 0
+    assert "in 90 % of the runs" in (tmp_path / "r.html").read_text(encoding="utf-8")
+
+
 # ---------------------------------------------------------------------------------------------------- the store
 
 

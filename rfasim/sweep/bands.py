@@ -50,6 +50,14 @@ class Band:
         """The volumes [ml] of the band."""
         return {f"ablated_in_{100 * share:.0f}_percent_ml": 1e6 * self.volume(share) for share in LEVELS}
 
+    def at(self, points: Array) -> Array:
+        """The probability at points (n, 3) [m]; 0 outside of the voxels."""
+        from scipy.interpolate import RegularGridInterpolator
+
+        values, to_world = self.in_three_dimensions()
+        axes = [first + self.spacing * np.arange(n) for first, n in zip(to_world[:3, 3], values.shape, strict=True)]
+        return np.asarray(RegularGridInterpolator(axes, values, bounds_error=False, fill_value=0.0)(points))
+
     def in_three_dimensions(self) -> tuple[Array, Array]:
         """The probability on (x, y, z), and the matrix (4, 4) from voxels to LPS metres."""
         edge = self.spacing

@@ -76,6 +76,25 @@ def sweep(options: Namespace, stop_requests: Stop) -> int:
         return _finish(store, study, count, mine, options, interrupted=interrupted)
 
 
+def do_study(study: Study, out: Path, stop_requests: Stop, *, workers: int | None, quiet: bool) -> bool:
+    """Do what is missing of a study in ``out``, anew when another one is there; whether it came to its end."""
+    store = Store(out)
+    same = store.exists and not _difference(store, study)
+    with contextlib.ExitStack() as held:
+        _prepare(store, study, resume=same, overwrite=not same, shard=None, held=held)
+        store.drop_doubles()
+        missing = engine.Missing(range(study.n_runs), store.finished())
+        count = engine.Count(study.n_runs, missing.n_done)
+        stopped = False
+        if missing.n_done < study.n_runs:
+            with stop_requests() as stop, engine.cluster(workers, None) as client, Display(quiet=quiet) as display:
+                engine.conduct(store, client, count, iter(missing), show=display.show, stopped=lambda: bool(stop),
+                               mine=range(study.n_runs))  # fmt: skip
+                stopped = bool(stop)
+        store.gather()
+    return not stopped
+
+
 def _prepare(store: Store, study: Study, *, resume: bool, overwrite: bool, shard: tuple[int, int] | None,
              held: contextlib.ExitStack) -> None:  # fmt: skip
     """See that the folder holds this study and that nobody else does it; raises InputError and RunError."""

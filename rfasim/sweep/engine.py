@@ -33,7 +33,7 @@ GATHER_EVERY = 5.0
 """seconds between two times that rows go into the table, at least; more where that takes long"""
 GATHER_SHARE = 0.01
 """share of the time that may go into it"""
-PAUSE = 0.02
+PAUSE = 0.005
 """seconds between two looks at what has been answered; workers have work meanwhile"""
 Task = Callable[[str, int], tuple[int, str]]
 
