@@ -20,7 +20,8 @@ import pytest
 from rfasim import cli
 from rfasim.errors import RunError
 from rfasim.sweep import engine, kept, work
-from rfasim.sweep.rows import row_of
+from rfasim.sweep import store as store_module
+from rfasim.sweep.rows import Row, row_of
 from rfasim.sweep.store import Store
 from rfasim.sweep.study import study_from_dict
 from rfasim.yaml_io import dump_yaml
@@ -380,4 +381,31 @@ def test_a_broken_table_part_is_not_written(tmp_path: Path, monkeypatch: pytest.
             gathering.now()
         assert "the disk is full" in gathering.count.note
     assert store.read(["run"])["run"].to_pylist() == [0, 1]
-    assert Store(store.folder).gather() == 1
+    assert store.gather() == 1  # the same process goes on after the disk was full, and nothing is in twice
+    assert list(store.finished()) == [0, 1]
+
+
+def test_a_disk_that_fills_between_two_parts_puts_no_run_in_twice(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("rfasim.sweep.store.PART_ROWS", 2)
+    store = store_of(tmp_path / "out")
+    for run in range(5):
+        store.write_row(row(run))
+    written: list[int] = []
+
+    def second_fails(path: Path, rows: list[Row], types: dict[str, str]) -> None:
+        written.append(len(rows))
+        if len(written) == 2:
+            raise RunError("the disk is full")
+        write_part(path, rows, types)
+
+    write_part = store_module._write_part
+    monkeypatch.setattr(store_module, "_write_part", second_fails)
+    with pytest.raises(RunError, match="the disk is full"):
+        store.gather()
+    assert len(list(store.rows.glob("*.json"))) == 3
+    assert store.gather() == 3
+    assert sorted(store.finished()) == list(range(5))
+    assert written == [2, 2, 2, 1]
+    assert len(store.parts()) == 3

@@ -149,17 +149,13 @@ class Store:
                 continue
             with contextlib.suppress(OSError, ValueError):
                 new.append(json.loads(self.row_file(run).read_bytes()))
-        if not new:
-            return 0
-        with self._alone():
-            self._append(list(new))
-        for row in new:
-            assert self._inside is not None
-            self._inside[row["run"]] = 1
-            self.row_file(row["run"]).unlink(missing_ok=True)
+        if new:
+            with self._alone():
+                self._append(new)
         return len(new)
 
     def _append(self, new: list[Row]) -> None:
+        """Add rows to the table; a row counts as inside, and loses its file, once its part is on the disk."""
         schema = self._known_types()
         fresh = {key: _type(key, value) for row in new for key, value in row.items()
                  if key not in schema and (value is not None or key in TEXTS)}  # fmt: skip
@@ -169,18 +165,22 @@ class Store:
             self._part = self._open_part()
         path, rows = self._part
         if fresh or clash:
-            self._types = schema = schema | fresh | clash
+            schema = schema | fresh | clash
             for part in self.parts():
                 if part != path:
                     _write_part(part, _read_part(part), schema)
         while new:
-            room = max(PART_ROWS - len(rows), 0)
-            rows += new[:room]
-            new = new[room:]
+            room = PART_ROWS - len(rows)
+            if room <= 0:
+                (path, rows), room = (self._next_part(), []), PART_ROWS
+            added, new = new[:room], new[room:]
+            rows = rows + added
             _write_part(path, rows, schema)
-            if new:
-                path, rows = self._next_part(), []
-            self._part = path, rows
+            self._part, self._types = (path, rows), schema
+            for row in added:
+                assert self._inside is not None
+                self._inside[row["run"]] = 1
+                self.row_file(row["run"]).unlink(missing_ok=True)
 
     def _known_types(self) -> dict[str, str]:
         """Column -> number or string: of all parts, those of other shards too."""
