@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import time
+import uuid
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -35,6 +36,8 @@ GATHER_SHARE = 0.01
 """share of the time that may go into it"""
 PAUSE = 0.005
 """seconds between two looks at what has been answered; workers have work meanwhile"""
+PATIENCE = "20s"
+"""how long a scheduler may say nothing, at the start and when the line to it is cut"""
 Task = Callable[[str, int], tuple[int, str]]
 
 
@@ -100,7 +103,7 @@ def cluster(workers: int | None, address: str | None) -> Iterator[Any]:
         raise InputError("sweep", "needs Dask; install it with: pip install 'rfasim[sweep]'") from None
     if address is not None:
         try:
-            with distributed.Client(address, timeout="20s") as client:
+            with distributed.Client(address, timeout=PATIENCE) as client:
                 yield client
         except (OSError, TimeoutError, ValueError) as error:
             raise InputError("--scheduler", f"nobody answers at {address}: {error}") from None
@@ -141,9 +144,10 @@ def conduct(store: Store, client: Any, count: Count, missing: Iterator[int], *, 
     gather = Gathering(store, count, mine)
 
     flying: dict[Any, int] = {}
+    token = uuid.uuid4().hex  # other studies may be at the same scheduler
 
     def submit(runs: Iterator[int], number: int) -> list[Any]:
-        new = {client.submit(task, folder, run, key=f"run-{run}", pure=False): run for run in islice(runs, number)}
+        new = {client.submit(task, folder, run, key=f"run-{token}-{run}"): run for run in islice(runs, number)}
         flying.update(new)
         return list(new)
 
@@ -167,9 +171,12 @@ def conduct(store: Store, client: Any, count: Count, missing: Iterator[int], *, 
             show(count)
             gather.when_due()
             if n == 0:
+                if client.status == "closed":
+                    raise RunError("the scheduler is gone; what is finished is kept, and --resume goes on")
                 time.sleep(PAUSE)
     finally:
-        client.cancel(list(flying))
+        if client.status == "running":
+            client.cancel(list(flying))
         gather.now()
         show(count)
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import signal
 from typing import Any
+
+os.environ.setdefault("NUMBA_NUM_THREADS", "1")  # Dask sees to BLAS and OpenMP, not to this one
 
 import rfasim.simulation  # noqa: F401  now, and not inside the first run
 
