@@ -3,6 +3,7 @@
     python benchmarks/sweep.py                   # 1000 runs of 12 minutes, one geometry
     python benchmarks/sweep.py --runs 100
     python benchmarks/sweep.py --stand-in        # 1000, 10 000 and 100 000 runs that do nothing but write their row
+    python benchmarks/sweep.py --stand-in --runs 1000
 
 The stand-in shows what scheduling, storing and gathering cost a run, and that the memory of the conducting process does
 not grow with the study. Prints JSON lines.
@@ -94,15 +95,15 @@ def resident_mb() -> float:
 def main() -> None:
     """The command."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--runs", type=int, default=1000)
+    parser.add_argument("--runs", type=int)
     parser.add_argument("--workers", type=int)
     parser.add_argument("--stand-in", action="store_true")
     options = parser.parse_args()
     if options.stand_in:
-        for runs in (1000, 10_000, 100_000):
+        for runs in (options.runs,) if options.runs else (1000, 10_000, 100_000):
             print(json.dumps(measure(runs, stand_in, options.workers)), flush=True)
         return
-    print(json.dumps(measure(options.runs, do_run, options.workers)), flush=True)
+    print(json.dumps(measure(options.runs or 1000, do_run, options.workers)), flush=True)
 
 
 if __name__ == "__main__":

@@ -31,6 +31,8 @@ SAY_EVERY = 30.0
 """seconds between two lines where nobody watches"""
 # what a study puts into its folder; meshes are of use to the next one too
 OURS = (ABOUT, STUDY, PLAN, ROWS, TABLE, ATTEMPTS, kept.ZONES, kept.FIELDS, kept.HISTORY, "answers")
+START = 10.0
+"""seconds until the workers have their libraries and kernels"""
 ROW_BYTES = 1500
 """a row in the table, about"""
 
@@ -190,7 +192,7 @@ def _dry_run(study: Study, options: Namespace) -> int:
     cost = estimate(study.middle, study.base)
     n = len(engine.shard_of(study.n_runs, options.shard))
     workers = options.workers or os.cpu_count() or 1
-    seconds = n * cost.seconds / workers
+    seconds = START + n * cost.warm_seconds / min(workers, n)
     size = n * ROW_BYTES
     if study.keep.zones is not None:
         voxels = 1
