@@ -5,6 +5,7 @@ The only place that knows both the words of a case and the names on a mesh.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,7 +24,7 @@ from rfasim.solver.space import Array, Space
 from rfasim.tissues import Tissue, resolve_tissues
 
 if TYPE_CHECKING:
-    from rfasim.anatomy import Surroundings
+    from rfasim.anatomy import LabelImage, Surroundings
     from rfasim.case import Case, Vessel
 
 
@@ -252,16 +253,25 @@ def surroundings_of(case: Case, base: Path | None, tumours: dict[str, geometry.S
     return found
 
 
+# The vessels of the last few cases with label images: they are asked for by the mesh, the domain and the run.
+_KNOWN: deque[tuple[Case, Path | None, tuple[LabelImage, ...], tuple[Vessel, ...]]] = deque(maxlen=4)
+
+
 def all_vessels(case: Case, base: Path | None = None) -> tuple[Vessel, ...]:
     """The vessels of a case, and those that its label images hold. Raises InputError for what does not fit."""
     if case.anatomy is None or not any(image.vessels for image in case.anatomy.labels):
         return case.vessels
-    from rfasim.anatomy import vessels_of
+    from rfasim.anatomy import images_of, vessels_of
     from rfasim.checks import misplaced_vessels
 
+    images = tuple(image for _, image in images_of(case.anatomy, base))
+    for known, from_, of, found in tuple(_KNOWN):
+        if known is case and from_ == base and all(a is b for a, b in zip(of, images, strict=True)):
+            return found
     vessels = (*case.vessels, *vessels_of(case.anatomy, base, case))
     for path, sentence in misplaced_vessels(case, vessels):
         raise InputError(path, sentence)
+    _KNOWN.append((case, base, images, vessels))
     return vessels
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import heapq
 import math
 import re
+from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -383,13 +384,25 @@ def _ml_min(flow: float) -> str:
 # ---------------------------------------------------------------------------------------------- from a case
 
 
+# The networks of the last few tuples of vessels: a case is checked, and then run.
+_KNOWN: deque[tuple[Sequence[Vessel], tuple[Network | None, tuple[int, ...]]]] = deque(maxlen=4)
+
+
 def flowing_network(vessels: Sequence[Vessel]) -> tuple[Network | None, tuple[int, ...]]:
     """The network of the vessels of a case in which blood flows (None without any), and which of them these are."""
+    for known, found in tuple(_KNOWN):
+        if known is vessels:
+            return found
     flowing = tuple(k for k, vessel in enumerate(vessels) if vessel.treatment != "held")
     if not flowing:
         return None, ()
     chosen = [vessels[k] for k in flowing]
-    return build_network([Tube(v.name, np.array(v.points), v.diameter, v.collects) for v in chosen]), flowing
+    network = build_network([Tube(v.name, np.array(v.points), v.diameter, v.collects) for v in chosen])
+    if isinstance(vessels, tuple):  # else they may change
+        for array in (network.nodes, network.free, *(piece.points for piece in network.segments)):
+            array.setflags(write=False)
+        _KNOWN.append((vessels, (network, flowing)))
+    return network, flowing
 
 
 def renumbered(path: str, flowing: Sequence[int]) -> str:

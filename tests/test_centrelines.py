@@ -171,7 +171,7 @@ def test_volumes_tell_the_radius_and_the_distance_to_the_wall_does_not() -> None
     for spacing, angle in itertools.product((CUBES, THICK, THICKER), (20.0, 45.0, 70.0)):
         image = drawn([straight(8.0, angle)], spacing)
         (line,) = centre_lines(image, [1], *ALL, min_length=3 * MM)
-        piece = centrelines._padded(image, [1])
+        piece = image.only([1], centrelines.PADDING)
         assert piece is not None
         depth = centrelines._skeleton(piece)[2](line.points[2:-2])
         assert line.radii.mean() == pytest.approx(4 * MM, rel=0.02)

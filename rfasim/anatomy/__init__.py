@@ -14,7 +14,7 @@ from rfasim.anatomy.images import images_of, named_in_case
 from rfasim.anatomy.labels import LabelDistance, LabelImage
 from rfasim.anatomy.reading import read_labels
 from rfasim.anatomy.scans import Scan, read_grid, read_scan
-from rfasim.anatomy.smooth import LabelShape
+from rfasim.anatomy.smooth import LabelShape, label_shape
 from rfasim.anatomy.surroundings import Surroundings, read_surroundings
 from rfasim.errors import InputError
 
@@ -34,6 +34,7 @@ __all__ = [
     "Surroundings",
     "centre_lines",
     "describe",
+    "images_of",
     "read_grid",
     "read_labels",
     "read_scan",
@@ -110,7 +111,7 @@ def tumour_shape(tumour: LabelTumour, place: str, base: Path | None) -> LabelSha
     if not numbers:
         raise InputError(f"{place}.label", f"'{tumour.label}' is no label of {path}; there are: {image.describe()}")
     try:
-        return LabelShape(image, numbers)
+        return label_shape(image, numbers)
     except InputError as error:
         raise InputError(f"{place}.file", f"{path}: {error.message}") from None
 
@@ -163,9 +164,9 @@ def vessels_of(anatomy: Anatomy, base: Path | None, case: Case) -> tuple[Vessel,
             for k, line in enumerate(lines):
                 points = line.points[::-1] if collects else line.points
                 out.append(
-                    Vessel(
+                    Vessel.model_construct(  # all is known to be right
                         name=f"{entry.kind} {label}.{line.tree}.{k}", kind=entry.kind, diameter=line.diameter,
-                        points=tuple((float(x), float(y), float(z)) for x, y, z in points),
+                        points=tuple((x, y, z) for x, y, z in points.tolist()),
                         velocity=entry.usual_velocity if line.parent < 0 else None,
                     )
                 )  # fmt: skip

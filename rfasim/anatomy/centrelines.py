@@ -40,6 +40,10 @@ End = Literal["branch", "free", "box", "loop"]
 MARGIN = 0.015
 # Most cubes: 1.4 GB and half a minute, a box of 240 mm at 0.9 mm. Larger boxes get larger cubes.
 MOST_CUBES = 20_000_000
+# Labels in a box of no more cubes than that are looked at as a whole: 0.7 GB and some seconds, once.
+WHOLE_CUBES = 10_000_000
+# Voxels without label around all labelled ones.
+PADDING = 2
 # Cubes are neighbours when they touch by a face, an edge or a corner: at a distance of 1, sqrt(2) or sqrt(3).
 BESIDE = 1.8
 # A gap of so many edges of a voxel (the longest) is bridged, which is one missing slice also where it is crossed
@@ -118,9 +122,43 @@ def centre_lines(
     missing. Raises InputError for sheared voxels, and when scikit-image is not installed.
     """
     low, high = np.asarray(lower, dtype=np.float64), np.asarray(upper, dtype=np.float64)
-    piece = _padded(image.crop(low - MARGIN, high + MARGIN), labels)
-    if piece is None:
+    tree = _tree(image, frozenset(labels), low, high, min_length, min_diameter)
+    if tree is None:
         return []
+    graph = tree.copy()
+    graph.clip(low, high, min_length)
+    graph.drop_crumbs(min_length)
+    return graph.lines()
+
+
+def _tree(
+    image: LabelImage, labels: frozenset[int], low: Array, high: Array, min_length: float, min_diameter: float
+) -> _Graph | None:
+    """The lines before they are clipped, kept with the image; None when there are none.
+
+    Of the whole image, so that the box, which moves with the needle, has no part in it: its faces would change lines
+    that are far from them, by up to a voxel. Only of labels that fill more than a moderate number of cubes, the box.
+    """
+    image.need_right_angles()
+    numbers = tuple(sorted(labels))
+    piece = image.kept(("only", numbers, PADDING), lambda: image.only(labels, PADDING))
+    key: tuple[Any, ...] = ("lines", numbers, min_length, min_diameter)
+    if piece is not None and _cubes(piece) > WHOLE_CUBES:
+        near = image.crop(low - MARGIN, high + MARGIN)
+        piece = near.only(labels, PADDING)
+        key = (*key, near.to_world.tobytes(), near.data.shape)
+    if piece is None:
+        return None
+    return image.kept(key, lambda: _measured(piece, min_length, min_diameter))
+
+
+def _cubes(piece: LabelImage) -> float:
+    """In how many cubes with the voxels' shortest edge."""
+    return float((np.array(piece.data.shape) * piece.spacing / piece.spacing.min()).prod())
+
+
+def _measured(piece: LabelImage, min_length: float, min_diameter: float) -> _Graph:
+    """All lines of the labels in ``piece``, with radii."""
     graph = _trace(*_skeleton(piece))
     graph.open_loops()
     graph.prune(0.0)  # what is noise is no free end that could be joined
@@ -134,9 +172,7 @@ def centre_lines(
         _measure(graph, voxels, piece.to_world[:3, :3])
         if not graph.drop_tips(lambda _, number: graph.edges[number].diameter - min_diameter):
             break
-    graph.clip(low, high, min_length)
-    graph.drop_crumbs(min_length)
-    return graph.lines()
+    return graph
 
 
 def describe(lines: Sequence[CentreLine]) -> list[tuple[str, float, float, str]]:
@@ -162,19 +198,6 @@ def write_centre_lines(lines: Sequence[CentreLine], path: str | Path) -> None:
 
 
 # ------------------------------------------------------------------------------------------ from labels to a skeleton
-
-
-def _padded(image: LabelImage, labels: Collection[int]) -> LabelImage | None:
-    """1 where one of ``labels`` is, in a box of two voxels around all of them; None when there are none."""
-    image.need_right_angles()
-    is_in = np.isin(image.data, list(set(labels) - {0}))
-    if not is_in.any():
-        return None
-    there = np.argwhere(is_in)
-    first, last = there.min(axis=0), there.max(axis=0) + 1
-    to_world = image.to_world.copy()
-    to_world[:3, 3] += to_world[:3, :3] @ (first - 2)
-    return LabelImage(np.pad(is_in[tuple(map(slice, first, last))], 2).astype(np.uint8), to_world)
 
 
 def _skeleton(piece: LabelImage) -> tuple[Index, Array, Depth, float]:
@@ -320,6 +343,14 @@ class _Graph:
         self.kind: dict[int, End] = {}  # of ends that are not simply free
         self._depths: dict[int, float] = {}
         self._next = 0
+
+    def copy(self) -> _Graph:
+        """The same edges, which nobody may change, in a graph of its own."""
+        other = _Graph(self.depth, self.step)
+        other.nodes, other.edges, other.kind = dict(self.nodes), dict(self.edges), dict(self.kind)
+        other.at = {node: list(edges) for node, edges in self.at.items()}
+        other._next = self._next
+        return other
 
     def add_node(self, place: Array, kind: End | None = None) -> int:
         number = self._next

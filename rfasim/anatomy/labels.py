@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import fnmatch
 import functools
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Hashable, Mapping
 from dataclasses import dataclass, field
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -17,6 +18,11 @@ from rfasim.errors import InputError
 
 Array = NDArray[np.float64]
 Labels = NDArray[np.integer]
+T = TypeVar("T")
+# So many things made of an image are kept with it.
+KEPT = 48
+_NOTHING: Any = object()
+
 
 @dataclass(frozen=True, eq=False)
 class LabelImage:
@@ -29,6 +35,26 @@ class LabelImage:
     data: Labels
     to_world: Array
     names: Mapping[int, str] = field(default_factory=dict)
+    _kept: dict[Hashable, Any] = field(default_factory=dict, init=False, repr=False)
+
+    def kept(self, key: Hashable, make: Callable[[], T]) -> T:
+        """What ``make`` returns: made once, and kept with the image, when its voxels cannot change.
+
+        That is so of an image read from a file; one from a file that has changed is another image. What is kept is
+        shared, so ``key`` must say all that it hangs on beside the image, and nobody may change it.
+        """
+        if self.data.flags.writeable:
+            return make()
+        found: T = self._kept.get(key, _NOTHING)
+        if found is _NOTHING:
+            found = self._kept[key] = make()
+            while len(self._kept) > KEPT:
+                self._kept.pop(next(iter(self._kept)), None)
+        return found
+
+    def lies_like(self, other: LabelImage) -> bool:
+        """Whether both have the same voxels."""
+        return self.data.shape == other.data.shape and np.array_equal(self.to_world, other.to_world)
 
     @property
     def spacing(self) -> Array:
@@ -76,14 +102,12 @@ class LabelImage:
 
     def voxels(self, points: ArrayLike) -> Array:
         """Voxel numbers (n, 3), not rounded, of ``points`` (n, 3) in LPS metres."""
-        inverse = np.linalg.inv(self.to_world)
-        numbers: Array = np.asarray(points, dtype=np.float64) @ inverse[:3, :3].T + inverse[:3, 3]
-        return numbers
+        inverse = np.asarray(np.linalg.inv(self.to_world), dtype=np.float64)
+        return _moved(np.asarray(points, dtype=np.float64), inverse)
 
     def places(self, numbers: Array) -> Array:
         """Where voxels ``numbers`` (n, 3), not necessarily whole, are: (n, 3) in LPS metres."""
-        places: Array = numbers @ self.to_world[:3, :3].T + self.to_world[:3, 3]
-        return places
+        return _moved(numbers, self.to_world)
 
     def distance_to_box(self, point: ArrayLike) -> float:
         """How far [m] a point (3,) in LPS metres is from the image's voxels; 0 inside."""
@@ -103,10 +127,30 @@ class LabelImage:
     def crop(self, lower: ArrayLike, upper: ArrayLike) -> LabelImage:
         """The voxels that touch the box from ``lower`` to ``upper`` (3,) in LPS metres; may be empty."""
         first, last = _voxel_box(self, lower, upper)
-        first, last = np.clip(first, 0, self.data.shape), np.clip(last + 1, 0, self.data.shape)
+        return self.part(first, last + 1)
+
+    def part(self, first: ArrayLike, stop: ArrayLike) -> LabelImage:
+        """The voxels from ``first`` to before ``stop`` (3,), as far as there are any."""
+        first, stop = (np.clip(np.asarray(end, np.int64), 0, self.data.shape) for end in (first, stop))
         to_world = self.to_world.copy()
         to_world[:3, 3] += to_world[:3, :3] @ first
-        return LabelImage(self.data[tuple(map(slice, first, np.maximum(first, last)))], to_world, self.names)
+        return LabelImage(self.data[tuple(map(slice, first, np.maximum(first, stop)))], to_world, self.names)
+
+    def only(self, numbers: Collection[int], around: int = 0) -> LabelImage | None:
+        """1 where one of ``numbers`` is, in the box of these voxels and ``around`` more on each side; None when there
+        are none. 0 is no label."""
+        is_in = marked(self.data, set(numbers) - {0})
+        ends = []
+        for axis in range(3):
+            there = np.flatnonzero(is_in.any(axis=tuple({0, 1, 2} - {axis})))
+            if len(there) == 0:
+                return None
+            ends.append((there[0], there[-1] + 1))
+        first, stop = np.array(ends).T
+        to_world = self.to_world.copy()
+        to_world[:3, 3] += to_world[:3, :3] @ (first - around)
+        box = np.ascontiguousarray(is_in[tuple(map(slice, first, stop))])
+        return LabelImage(np.pad(box, around).view(np.uint8), to_world)
 
     def distance(self, labels: Collection[int], points: ArrayLike, reach: float = 0.03) -> Array:
         """Signed distance (n,) in metres from ``points`` to the voxels of ``labels``, negative inside.
@@ -119,6 +163,28 @@ class LabelImage:
             return np.zeros(0)
         field = LabelDistance(self, labels, points.min(axis=0) - reach, points.max(axis=0) + reach)
         return np.clip(field(points), -reach, reach)
+
+
+def _moved(points: NDArray[Any], matrix: Array) -> Array:
+    """``points`` (n, 3) taken through ``matrix`` (4, 4); a matrix product of three columns is several times slower."""
+    out = np.empty((len(points), 3))
+    for axis, row in enumerate(matrix[:3]):
+        np.multiply(points[:, 0], row[0], out=out[:, axis])
+        for k in (1, 2):
+            if row[k] != 0:
+                out[:, axis] += points[:, k] * row[k]
+        out[:, axis] += row[3]
+    return out
+
+
+def marked(data: Labels, numbers: Collection[int]) -> NDArray[np.bool_]:
+    """Where one of ``numbers`` is."""
+    wanted = [number for number in numbers if np.iinfo(data.dtype).min <= number <= np.iinfo(data.dtype).max]
+    if data.dtype == np.uint8:
+        table = np.zeros(256, np.bool_)
+        table[wanted] = True
+        return np.asarray(table[data])
+    return np.isin(data, wanted)
 
 
 def _voxel_box(
@@ -156,7 +222,7 @@ class LabelDistance:
         is_in = np.zeros(last - first + 1, dtype=np.bool_)
         there = tuple(map(slice, inner_first - first, np.maximum(inner_first, inner_last) - first))
         data = image.data[tuple(map(slice, inner_first, np.maximum(inner_first, inner_last)))]
-        is_in[there] = np.isin(data, list(labels))
+        is_in[there] = marked(data, labels)
         self.is_in, self.empty = is_in, not is_in.any()
         if self.empty:
             return

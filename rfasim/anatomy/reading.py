@@ -51,8 +51,14 @@ def read_labels(path: str | Path) -> LabelImage:
     return _read(str(path), status.st_mtime_ns, status.st_size)
 
 
-@functools.lru_cache(maxsize=4)
+@functools.lru_cache(maxsize=8)
 def _read(path: str, _changed: int, _size: int) -> LabelImage:
+    image = _image(path)
+    image.data.setflags(write=False)  # many share it, and what they make of it is kept
+    return image
+
+
+def _image(path: str) -> LabelImage:
     name = path.lower()
     if Path(path).is_dir():
         return _dicom(path)

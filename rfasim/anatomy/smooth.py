@@ -12,6 +12,7 @@ at its worst point and to 0.18 in the mean square, without bias (below 0.05); th
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Collection
 from typing import Any
 
@@ -25,6 +26,11 @@ Array = NDArray[np.float64]
 PADDING = 3  # voxels around all that are labelled
 
 
+def label_shape(image: LabelImage, numbers: Collection[int]) -> LabelShape:
+    """The labels ``numbers`` of a whole image as a shape, kept with the image."""
+    return image.kept(("shape", frozenset(numbers)), lambda: LabelShape(image, numbers))
+
+
 class LabelShape:
     """The labels ``numbers`` of an image as a signed distance [m]: negative inside; LPS metres.
 
@@ -36,15 +42,10 @@ class LabelShape:
         from scipy.ndimage import convolve1d, distance_transform_edt
 
         image.need_right_angles()
-        is_in = np.isin(image.data, list(set(numbers) - {0}))
-        if not is_in.any():
+        grid = image.only(numbers, PADDING)
+        if grid is None:
             raise InputError("", "no voxel has the label")
-        there = np.argwhere(is_in)
-        first, last = there.min(axis=0), there.max(axis=0) + 1
-        is_in = np.pad(is_in[tuple(map(slice, first, last))], PADDING)
-        to_world = image.to_world.copy()
-        to_world[:3, 3] += to_world[:3, :3] @ (first - PADDING)
-        self._grid = LabelImage(is_in.astype(np.uint8), to_world)
+        self._grid, is_in = grid, grid.data.view(np.bool_)
         signed = np.zeros(is_in.shape)
         own = np.indices(is_in.shape)
         for kind, sign in ((True, -1.0), (False, 1.0)):
@@ -58,16 +59,26 @@ class LabelShape:
         for axis in range(3):  # the values at the voxels' middles of a spline with the distances as coefficients
             smooth = convolve1d(smooth, [1 / 6, 4 / 6, 1 / 6], axis=axis, mode="nearest")
         self._coefficients = 2.0 * signed - smooth
+        for array in (self._grid.data, self._coefficients):  # a shape is shared
+            array.setflags(write=False)
 
-    @property
+    @functools.cached_property
     def labelled(self) -> Array:
         """Middles of the labelled voxels (n, 3)."""
-        return self._grid.places(np.argwhere(self._grid.data).astype(np.float64))
+        middles = self._grid.places(np.argwhere(self._grid.data).astype(np.float64))
+        middles.setflags(write=False)
+        return middles
 
-    @property
+    @functools.cached_property
     def centre(self) -> Array:
         """Their mean (3,)."""
-        return np.asarray(self.labelled.mean(axis=0))
+        middle = np.asarray(self.labelled.mean(axis=0))
+        middle.setflags(write=False)
+        return middle
+
+    def enters(self, lower: Array, upper: Array) -> bool:
+        """Whether a labelled voxel touches the box from ``lower`` to ``upper`` (3,)."""
+        return bool(self._grid.crop(lower, upper).data.any())
 
     def distance(self, points: Array) -> Array:
         """Signed distance [m] of points (n, 3)."""
