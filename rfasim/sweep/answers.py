@@ -27,6 +27,8 @@ from rfasim.tables import strict_json
 Array = NDArray[np.float64]
 FOLDER = "answers"
 PERCENTILES = (5.0, 50.0, 95.0)
+GOOD_FIT = 0.8
+"""share of the variance of unseen runs that a polynomial must predict before its indices are worth reading"""
 
 
 @dataclass(frozen=True)
@@ -214,6 +216,8 @@ def print_answers(found: Answers) -> None:
     for name, one in found.sensitivities.items():
         fit = "" if one.fit is None else f"; it predicts {100 * max(one.fit, 0):.1f} % of the variance of unseen runs"
         print(f"\n{name}: {one.method}, {one.used} runs{fit}")
+        if one.fit is not None and one.fit < GOOD_FIT:
+            print("  The fit is poor, so these indices are rough: do more runs, or a Saltelli design.")
         heads = [e.what.replace("_", " ") for e in one.estimates]
         sizes = [n for n in one.convergence if n != one.used]
         rows = []

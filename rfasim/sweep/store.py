@@ -142,17 +142,20 @@ class Store:
             self._inside = bytearray(int(self.about()["n_runs"]))
             for run in self._in_table():
                 self._inside[run] = 1
-        new: list[Row] = []
-        for run in loose:
-            if self._inside is not None and self._inside[run]:  # done again, by a worker that did not know
-                self.row_file(run).unlink(missing_ok=True)
-                continue
-            with contextlib.suppress(OSError, ValueError):
-                new.append(json.loads(self.row_file(run).read_bytes()))
-        if new:
-            with self._alone():
-                self._append(new)
-        return len(new)
+        done = 0
+        for start in range(0, len(loose), PART_ROWS):  # what is in memory at a time must not grow with the study
+            new: list[Row] = []
+            for run in loose[start : start + PART_ROWS]:
+                if self._inside is not None and self._inside[run]:  # done again, by a worker that did not know
+                    self.row_file(run).unlink(missing_ok=True)
+                    continue
+                with contextlib.suppress(OSError, ValueError):
+                    new.append(json.loads(self.row_file(run).read_bytes()))
+            if new:
+                with self._alone():
+                    self._append(new)
+            done += len(new)
+        return done
 
     def _append(self, new: list[Row]) -> None:
         """Add rows to the table; a row counts as inside, and loses its file, once its part is on the disk."""
