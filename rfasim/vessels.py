@@ -52,6 +52,8 @@ AROUND, CIRCLE = 8, 1.0
 REACH = 2.5
 # A wall facet is divided so many times along each edge, so that its area goes to the right stations.
 PARTS = 4
+# Keeps the stations of different vessels apart [m].
+APART = 1e3
 # The wall is warmer than the incoming blood by at least this [K] where a boundary layer is worth tracing.
 LEAST_RISE = 0.01
 
@@ -89,42 +91,24 @@ class Bloodstream:
         self._place_stations()
         meshed = np.array([is_meshed(case, v) for v in domain.vessels])
         self.is_line = ~meshed[self.vessel]
-        nodes: list[Array] = []
-        stations: list[Array] = []
-        measure: list[Array] = []
-        lumen: list[tuple[Array, Array, Array]] = []
         self.resistance = np.zeros(self.n)  # m K/W, between the wall and what is felt of the mesh
         self.line_cell = np.full(self.n, -1)  # the cell that a line's station is in
         self.circle, self.reach = np.zeros(self.n), np.zeros(self.n)  # m, of a line: its circle; how far it is traced
-        if self.is_line.any():
-            outside = domain.conducts & (domain.vessel_of_cell < 0)
-            self.locator = Locator(domain.space.points, domain.space.cells, outside)
-        for k in self.of_case:
-            if meshed[k]:
-                found = self._wall_pairs(k)
-                lumen.append(self._lumen_shares(k))
-            else:
-                found = self._line_pairs(k)
-            for store, values in zip((nodes, stations, measure), found, strict=True):
-                store.append(values)
-        empty = np.zeros(0)
-        self.nodes = np.concatenate([empty, *nodes]).astype(np.int64)
-        self.stations = np.concatenate([empty, *stations]).astype(np.int64)
-        self.measure = np.concatenate([empty, *measure])
+        self.directions = self._directions()
+        walls = [k for k in self.of_case if meshed[k]]
+        rows = [self._wall_pairs(walls), self._line_pairs()]
+        self.nodes, self.stations, self.measure = self._summed(
+            *(np.concatenate([row[k].ravel() for row in rows]) for k in range(3))
+        )
         if (self.reach > 0).any():
             self.resistance *= self._mesh_resistance() / (2 * np.pi)
         # blood in the lumens' cells: (node, station, volume)
-        self.lumen_nodes, self.lumen_stations, self.lumen_volumes = (
-            np.concatenate([empty, *(rows[k] for rows in lumen)]) for k in range(3)
-        )
-        self.lumen_nodes = self.lumen_nodes.astype(np.int64)
-        self.lumen_stations = self.lumen_stations.astype(np.int64)
+        self.lumen_nodes, self.lumen_stations, self.lumen_volumes = self._summed(*self._lumen_shares(walls))
         self.volume = np.bincount(self.lumen_stations, self.lumen_volumes, self.n)
         self.capacity = np.zeros(self.n)
-        for k in self.of_case:
-            if meshed[k]:
-                tissue, mine = self.tissues[domain.vessels[k].tissue], self.vessel == k
-                self.capacity[mine] = self.volume[mine] * tissue.density * tissue.heat_capacity
+        for k in walls:
+            tissue, mine = self.tissues[domain.vessels[k].tissue], self.vessel == k
+            self.capacity[mine] = self.volume[mine] * tissue.density * tissue.heat_capacity
         self.wall = np.bincount(self.stations, self.measure, self.n)
         self.has_wall = self.wall > 0
         inlet = [blood.temperature if v.temperature is None else v.temperature for v in domain.vessels]
@@ -153,29 +137,33 @@ class Bloodstream:
         self.vessel = np.array([self.of_case[piece.vessel] for piece in pieces])[self.segment]
         self.n = len(self.segment)
 
-    def _nearest(self, vessel: int, x: Array) -> Array:
-        """The station of ``vessel`` nearest to each point."""
+    def _nearest(self, vessel: Array, x: Array) -> Array:
+        """The station nearest to each point ``x`` (n, 3) of those of its ``vessel`` (n,)."""
         from scipy.spatial import cKDTree
 
-        own = np.flatnonzero(self.vessel == vessel)
-        return np.asarray(own[cKDTree(self.middle[own]).query(x)[1]])
+        # a fourth coordinate keeps the vessels apart, and is exactly 0 between those of one
+        places = np.column_stack([self.middle, APART * self.vessel])
+        return np.asarray(cKDTree(places).query(np.column_stack([x, APART * vessel]))[1])
 
-    def _wall_pairs(self, vessel: int) -> tuple[Array, Array, Array]:
-        """Nodes of the wall, stations, and wall area [m^2] between them."""
-        facets = self.domain.mesh.facets.get(f"vessels[{vessel}].wall", np.zeros((0, 3), np.uint32)).astype(np.int64)
+    def _wall_pairs(self, vessels: Sequence[int]) -> tuple[Array, Array, Array]:
+        """Nodes of the walls, stations, and wall area [m^2] between them."""
+        none = np.zeros((0, 3), np.uint32)
+        walls = [self.domain.mesh.facets.get(f"vessels[{k}].wall", none) for k in vessels]
+        facets = np.concatenate([none, *walls]).astype(np.int64)
+        vessel = np.repeat(np.array(vessels, np.int64), [len(wall) for wall in walls])
         if len(facets) == 0:
-            return np.zeros(0), np.zeros(0), np.zeros(0)
+            return np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0)
         corners = self.domain.space.points[facets]
         normal = 0.5 * np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
         weights = _subdivision(PARTS)
         x = np.einsum("pv,fvd->fpd", weights, corners)
-        station = self._nearest(vessel, x.reshape(-1, 3)).reshape(len(facets), -1)
+        station = self._nearest(np.repeat(vessel, len(weights)), x.reshape(-1, 3)).reshape(len(facets), -1)
         # the part of the round wall that a facet stands for, seen from the centre line: exact whatever its facets
-        along = self._directions()[station]
+        along = self.directions[station]
         out = x - self.middle[station]
         out -= np.einsum("fpd,fpd->fp", out, along)[..., None] * along
         squared = np.maximum(np.einsum("fpd,fpd->fp", out, out), 1e-30)
-        radius = self.domain.vessels[vessel].diameter / 2
+        radius = np.array([v.diameter / 2 for v in self.domain.vessels])[vessel][:, None]
         area = radius * np.abs(np.einsum("fd,fpd->fp", normal, out)) / squared
         shares = area[..., None] / len(weights) * weights
         k = np.array([t.thermal_conductivity for t in self.domain.tissues])
@@ -186,36 +174,39 @@ class Bloodstream:
         self.resistance[own] = seen[own] / mean[own]
         self.reach[own] = (0.5 + REACH * FAR_SIZE) * self.diameter[own]
         nodes = np.broadcast_to(facets[:, None, :], shares.shape)
-        return _summed(nodes, np.broadcast_to(station[:, :, None], shares.shape), shares, self.n)
+        return nodes, np.broadcast_to(station[:, :, None], shares.shape), shares
 
-    def _lumen_shares(self, vessel: int) -> tuple[Array, Array, Array]:
-        """Nodes of the lumen, stations, and volume of blood [m^3] between them."""
-        space = self.domain.space
-        cells = np.flatnonzero(self.domain.vessel_of_cell == vessel)
+    def _lumen_shares(self, vessels: Sequence[int]) -> tuple[Array, Array, Array]:
+        """Nodes of the lumens, stations, and volume of blood [m^3] between them."""
+        space, of_cell = self.domain.space, self.domain.vessel_of_cell
+        cells = np.flatnonzero(np.isin(of_cell, vessels))
         vertices = space.cells[cells].astype(np.int64)
         if len(cells) == 0:
-            return np.zeros(0), np.zeros(0), np.zeros(0)
-        station = self._nearest(vessel, space.points[vertices].mean(axis=1))
+            return np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0)
+        station = self._nearest(of_cell[cells], space.points[vertices].mean(axis=1))
         shares = np.asarray(space.shares[cells])
-        return _summed(vertices, np.broadcast_to(station[:, None], vertices.shape), shares, self.n)
+        return vertices, np.broadcast_to(station[:, None], vertices.shape), shares
 
-    def _line_pairs(self, vessel: int) -> tuple[Array, Array, Array]:
-        """Nodes around a line, stations, and length of line [m] between them; notes the tissue's resistance."""
+    def _line_pairs(self) -> tuple[Array, Array, Array]:
+        """Nodes around lines, stations, and length of line [m] between them; notes the tissue's resistance."""
         domain, space = self.domain, self.domain.space
-        own = np.flatnonzero(self.vessel == vessel)
-        at, _ = self.locator(self.middle[own])
+        own = np.flatnonzero(self.is_line)
+        if len(own) == 0:
+            return np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0)
+        locator = Locator(space.points, space.cells, domain.conducts & (domain.vessel_of_cell < 0))
+        at, _ = locator(self.middle[own])
         inside = at >= 0
         own, at = own[inside], at[inside]
         self.line_cell[own] = at
         # the edge of a regular tetrahedron of the cell's volume
         edge = np.cbrt(6 * np.sqrt(2.0) * space.volumes[at])
         radius = np.maximum(self.diameter[own] / 2, CIRCLE * edge)
-        u, v = _across(self._directions()[own])
+        u, v = _across(self.directions[own])
         turn = 2 * np.pi * (np.arange(AROUND) + 0.5) / AROUND
         x = self.middle[own][:, None] + radius[:, None, None] * (
             np.cos(turn)[None, :, None] * u[:, None] + np.sin(turn)[None, :, None] * v[:, None]
         )
-        cell, weights = self.locator(x.reshape(-1, 3))
+        cell, weights = locator(x.reshape(-1, 3))
         found = cell >= 0
         station = np.repeat(own, AROUND)[found]
         vertices = space.cells[cell[found]].astype(np.int64)
@@ -224,7 +215,17 @@ class Bloodstream:
         k = np.array([t.thermal_conductivity for t in domain.tissues])[domain.cell_tissue[at]]
         self.resistance[own] = 1.0 / k
         self.circle[own], self.reach[own] = radius, radius + REACH * edge
-        return _summed(vertices, np.broadcast_to(station[:, None], vertices.shape), share, self.n)
+        return vertices, np.broadcast_to(station[:, None], vertices.shape), share
+
+    def _summed(self, nodes: Array, stations: Array, values: Array) -> tuple[Array, Array, Array]:
+        """Rows (node, station, value) with equal pairs added up, ordered by vessel, then by node."""
+        stations = stations.ravel()
+        pair = (self.vessel[stations].astype(np.int64) * self.n_nodes + nodes.ravel()) * self.n + stations
+        pairs, inverse = np.unique(pair, return_inverse=True)
+        return (
+            pairs // self.n % self.n_nodes, pairs % self.n,
+            np.bincount(inverse.reshape(-1), values.ravel(), len(pairs)),
+        )  # fmt: skip
 
     def _mesh_resistance(self) -> Array:
         """``ln(r_eq / R)`` at each station: what lies between the vessel's wall and what it feels of the mesh.
@@ -242,7 +243,7 @@ class Bloodstream:
         nearest = known[nearest]
         off = space.points - self.middle[nearest]
         distance = np.linalg.norm(off, axis=1)
-        along = self._directions()[nearest]
+        along = self.directions[nearest]
         off -= np.einsum("nd,nd->n", off, along)[:, None] * along
         tissue = self.domain.vessel_of_cell < 0
         touched = np.zeros(space.n_nodes, bool)
@@ -267,9 +268,12 @@ class Bloodstream:
 
     def _directions(self) -> Array:
         """Unit vector along the centre line at each station."""
-        out = np.zeros((self.n, 3))
-        for first, n in zip(self.first, self.count, strict=True):
-            out[first : first + n] = np.gradient(self.middle[first : first + n], axis=0)
+        first = np.array(self.first)
+        last = first + np.array(self.count) - 1
+        out = np.empty((self.n, 3))
+        out[1:-1] = (self.middle[2:] - self.middle[:-2]) / 2
+        out[first] = self.middle[first + 1] - self.middle[first]
+        out[last] = self.middle[last] - self.middle[last - 1]
         return np.asarray(out / np.linalg.norm(out, axis=1, keepdims=True))
 
     # ------------------------------------------------------------------------------------------------- flow
@@ -399,7 +403,7 @@ class Bloodstream:
         u = (rows @ fields[:, space.cells[self.line_cell[own]].ravel()]).reshape(len(rows), len(own), 4)
         steps = (u[:, :, 1:] - u[:, :, :1])[..., None]
         E = np.linalg.solve((p[:, 1:] - p[:, :1]).astype(steps.dtype), steps)[..., 0]
-        along = np.abs(np.einsum("rsd,sd->rs", E, self._directions()[own])) ** 2
+        along = np.abs(np.einsum("rsd,sd->rs", E, self.directions[own])) ** 2
         across = np.maximum(np.sum(np.abs(E) ** 2, axis=2) - along, 0.0)
         along, across = (np.asarray(shares) @ part for part in (along, across))
         y_tissue, y_blood = self._line_admittivities(own, self.wall_temperature(T, theta)[own], theta[own])
@@ -446,13 +450,6 @@ def _subdivision(n: int) -> Array:
                 out.append(((3 * i + 2) / (3 * n), (3 * j + 2) / (3 * n)))
     ab = np.array(out)
     return np.column_stack([ab, 1 - ab.sum(axis=1)])
-
-
-def _summed(nodes: Array, stations: Array, values: Array, n_stations: int) -> tuple[Array, Array, Array]:
-    """Rows (node, station, value) with equal pairs added up, ordered by node."""
-    key = nodes.ravel() * np.int64(n_stations) + stations.ravel()
-    pairs, inverse = np.unique(key, return_inverse=True)
-    return pairs // n_stations, pairs % n_stations, np.bincount(inverse.reshape(-1), values.ravel(), len(pairs))
 
 
 def _across(along: Array) -> tuple[Array, Array]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import scipy.sparse
 
+from rfasim.solver.location_kernels import locate
 from rfasim.solver.space import Array
 
 # A point is looked for in the cells around its nearest nodes, this many of them in turn.
@@ -42,19 +43,7 @@ class Locator:
                 break
             _, near = self.tree.query(x[lost], k=min(count, len(self.used)))
             nodes = self.used[np.asarray(near).reshape(len(lost), -1)]
-            n = (self.starts[nodes + 1] - self.starts[nodes]).ravel()
-            row = np.repeat(np.repeat(lost, nodes.shape[1]), n)
-            within = np.arange(len(row)) - np.repeat(np.cumsum(n) - n, n)
-            cell = self.around[np.repeat(self.starts[nodes].ravel(), n) + within]
-            p = self.points[self.cells[cell]]
-            rest = np.linalg.solve(np.swapaxes(p[:, 1:] - p[:, :1], 1, 2), (x[row] - p[:, 0])[..., None])[..., 0]
-            w = np.concatenate([1 - rest.sum(axis=1, keepdims=True), rest], axis=1)
-            inside = np.flatnonzero(w.min(axis=1) >= -SLIVER)
-            # of several (a point on a shared facet) the first by cell number, so that the choice is fixed
-            inside = inside[np.lexsort((cell[inside], row[inside]))]
-            _, first = np.unique(row[inside], return_index=True)
-            best = inside[first]
-            found[row[best]] = cell[best]
-            clipped = np.maximum(w[best], 0.0)
-            weights[row[best]] = clipped / clipped.sum(axis=1, keepdims=True)
+            cell, own = np.empty(len(lost), np.int64), np.zeros((len(lost), d + 1))
+            locate(x[lost], nodes, self.starts, self.around, self.points, self.cells, SLIVER, cell, own)
+            found[lost], weights[lost] = cell, own
         return found, weights

@@ -69,25 +69,41 @@ def nodes_of(facets: Array) -> Array:
 
 def facet_cells(cells: Array, facets: Array, preferred: Array | None = None) -> Array:
     """A cell behind each facet; where two share it, the one marked in ``preferred`` (n_cells,) bool."""
-    n = int(cells.max()) + 1
-    d = cells.shape[1] - 1
-    wanted = np.sort(facets.astype(np.int64), axis=1)
-
-    touched = np.zeros(n, bool)
-    touched[wanted.ravel()] = True
-    near = np.flatnonzero(touched[cells].sum(axis=1) >= d)
+    n, d = int(cells.max()) + 1, cells.shape[1] - 1
+    if len(facets) == 0:
+        return np.zeros(0, np.int64)
+    corners = np.unique(facets)
+    number = np.full(max(n, int(corners[-1]) + 1), -1, np.int64)
+    number[corners] = np.arange(len(corners))
+    wanted = _face_keys(number[facets], len(corners))
+    near = np.flatnonzero((number[cells] >= 0).sum(axis=1) >= d)
     if preferred is not None:
         near = near[np.argsort(~preferred[near], kind="stable")]
-    faces, owners = [], []
+    own = number[cells[near]]
+    keys, owners = [], []
     for drop in range(d + 1):
-        keep = [i for i in range(d + 1) if i != drop]
-        faces.append(np.sort(cells[near][:, keep].astype(np.int64), axis=1))
-        owners.append(near)
-    all_faces, owner = np.concatenate(faces), np.concatenate(owners)
+        faces = np.delete(own, drop, axis=1)
+        whole = (faces >= 0).all(axis=1)
+        keys.append(_face_keys(faces[whole], len(corners)))
+        owners.append(near[whole])
+    key, owner = np.concatenate(keys), np.concatenate(owners)
     if preferred is not None:
         order = np.argsort(~preferred[owner], kind="stable")
-        all_faces, owner = all_faces[order], owner[order]
-    table: dict[tuple[int, ...], int] = {}
-    for face, cell in zip(map(tuple, all_faces.tolist()), owner.tolist(), strict=True):
-        table.setdefault(face, cell)
-    return np.array([table[tuple(face)] for face in wanted.tolist()], dtype=np.int64)
+        key, owner = key[order], owner[order]
+    known, place = np.unique(wanted, return_inverse=True)
+    at = np.minimum(np.searchsorted(known, key), len(known) - 1)
+    fits = known[at] == key
+    found = np.full(len(known), -1, np.int64)
+    found[at[fits][::-1]] = owner[fits][::-1]  # of several the first
+    if (found < 0).any():
+        raise KeyError("a facet belongs to no cell")
+    return np.asarray(found[place.reshape(-1)])
+
+
+def _face_keys(faces: Array, n: int) -> Array:
+    """One number for each set of corners; ``n`` corners there are, so that the numbers of 3 fit up to two million."""
+    ordered = np.sort(faces, axis=1)
+    key = ordered[:, 0]
+    for column in ordered.T[1:]:
+        key = key * n + column
+    return np.asarray(key)
