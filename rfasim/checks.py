@@ -262,10 +262,18 @@ def _vessels(case: Case) -> Found:
 
 def misplaced_vessels(case: Case, vessels: tuple[Vessel, ...]) -> Found:
     """What is wrong with vessels that only label images tell of (the case's own come first in ``vessels``)."""
-    for index in range(len(case.vessels), len(vessels)):
-        line = np.concatenate([np.linspace(a, b, 50) for a, b in itertools.pairwise(np.array(vessels[index].points))])
+    own = vessels[len(case.vessels) :]
+    lines = [np.array(vessel.points) for vessel in own]
+    ends = np.array([(line.min(axis=0), line.max(axis=0)) for line in lines]).reshape(-1, 2, 3)
+    reach = np.linalg.norm(ends[:, 1] - ends[:, 0], axis=1) / 2 + np.array([vessel.diameter / 2 for vessel in own])
+    # a distance grows by no more than the way
+    middles = np.ascontiguousarray(ends.mean(axis=1))
+    near = [device.shape().distance(middles) - reach < 0 for device in case.electrodes]
+    for k in np.flatnonzero(np.any(near, axis=0)).tolist():
+        line = np.concatenate([np.linspace(a, b, 50) for a, b in itertools.pairwise(lines[k])])
         for other in range(len(case.electrodes)):
-            yield from _vessel_at_device(case, vessels[index], f"vessels[{index}]", other, line)
+            if near[other][k]:
+                yield from _vessel_at_device(case, own[k], f"vessels[{len(case.vessels) + k}]", other, line)
     yield from _network(case, vessels)
 
 

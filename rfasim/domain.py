@@ -405,8 +405,10 @@ def _tissue_of_cells(case: Case, vessels: tuple[Vessel, ...], mesh: Mesh, librar
     every = case.every_tumour
     for path, shape in tumours.items():
         if not every[path].sharp:
+            lower, upper = shape.bounds()
+            near = np.flatnonzero(((centroids >= lower) & (centroids <= upper)).all(axis=1) & ~held)
             # blood in a vessel stays blood where a tumour touches it
-            tissue[(shape.distance(centroids) < 0) & ~held] = number(every[path].tissue)
+            tissue[near[shape.distance(centroids[near]) < 0]] = number(every[path].tissue)
     for region, name in enumerate(mesh.region_names):
         cells = mesh.regions == region
         if not cells.any() or name == "tissue":

@@ -52,6 +52,8 @@ class Group:
 def _enters(case: Case, vessel: Vessel) -> bool:
     """Whether a vessel's centre line comes into the domain (a tree from an image may go on outside)."""
     points = np.array(vessel.points)
+    if case.domain.depth(points, case.domain_centre).max() > 0:
+        return True
     line = np.concatenate([np.linspace(a, b, 50) for a, b in pairwise(points)])
     return bool(case.domain.depth(line, case.domain_centre).max() > 0)
 
