@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
+from scipy.ndimage import distance_transform_edt
 
 from rfasim import domain, network
 from rfasim.anatomy import LabelImage, LabelShape, centre_lines, read_labels, reading, surroundings
+from rfasim.anatomy.labels import KEPT
+from rfasim.anatomy.voxel_kernels import count_neighbours, list_neighbours, within
 from rfasim.case import Case, load_case
 from rfasim.domain import all_vessels, surroundings_of, tumour_shapes
 
@@ -50,8 +54,16 @@ def test_only_what_cannot_change_is_kept(image: LabelImage) -> None:
         return len(made)
 
     assert [image.kept("number", make), image.kept("number", make)] == [1, 1]
+    for k in range(KEPT - 1):
+        image.kept(k, lambda: None)
+    assert image.kept("number", make) == 1
+    image.kept("one more", lambda: None)
+    image.kept("another", lambda: None)
+    assert image.kept("number", make) == 1  # what was asked for long ago has gone
+    assert image.kept(0, make) == 2
+    made.clear()
     other = unkept(image)
-    assert [other.kept("number", make), other.kept("number", make)] == [2, 3]
+    assert [other.kept("number", make), other.kept("number", make)] == [1, 2]
     with pytest.raises(ValueError, match="read-only"):
         image.data[0, 0, 0] = 1
 
@@ -137,10 +149,11 @@ def test_the_liver_in_the_domain_is_that_of_the_images_around_it() -> None:
     middles = near.places(np.argwhere(np.ones_like(mask)).astype(float))
     for shape in tumours.values():
         mask |= (shape.distance(middles) < 0).reshape(mask.shape)
+    grown = distance_transform_edt(~np.pad(mask, 8), sampling=near.spacing) <= surroundings.VESSEL
+    closed = (distance_transform_edt(grown, sampling=near.spacing) > surroundings.VESSEL)[8:-8, 8:-8, 8:-8]
     vessels = ("Hepatic", "Portal", "Cava", "Gallbladder", "Bile_Duct", "Diaphragm", "Stomach", "Bowel")
     cut = np.isin(near.data, [n for name in vessels for n in image.numbers(name)])
-    twin = LabelShape(LabelImage((mask | (cut & surroundings._closed(mask, near.spacing))).astype(np.uint8),
-                                 near.to_world), [1])  # fmt: skip
+    twin = LabelShape(LabelImage((mask | (cut & closed)).astype(np.uint8), near.to_world), [1])
     points = np.random.default_rng(2).uniform(-60 * MM, 60 * MM, (20_000, 3)) + centre
     expected = twin.distance(points)
     known = np.abs(expected) < 14 * MM
@@ -168,3 +181,28 @@ def test_two_images_with_voxels_of_their_own_make_one_liver(monkeypatch: pytest.
     one = liver(both)
     assert np.array_equal(liver(left, right), one)
     assert np.allclose(liver(left, LabelImage(shifted, away)), one, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("spacing", [(1.0, 1.0, 1.0), (0.9, 1.1, 3.0)])
+def test_what_lies_within_reach_is_what_the_distance_transform_says(spacing: tuple[float, ...]) -> None:
+    mask = np.random.default_rng(4).random((30, 28, 26)) < 3e-4
+    expected = distance_transform_edt(~mask, sampling=spacing) <= 5.5
+    assert mask.any()
+    assert np.array_equal(within(mask, 5.5, spacing), expected)
+    assert not within(np.zeros_like(mask), 5.5, spacing).any()
+
+
+def test_cubes_know_the_cubes_that_they_touch() -> None:
+    inside = np.random.default_rng(5).random((9, 8, 7)) < 0.3
+    cubes = np.argwhere(inside)
+    number = np.full(inside.shape, -1, np.int32)
+    number[inside] = np.arange(len(cubes))
+    counts = np.empty(len(cubes), np.int64)
+    count_neighbours(cubes, number, counts)
+    starts = np.concatenate([[0], np.cumsum(counts)])
+    others, moves = np.empty(starts[-1], np.int32), np.empty(starts[-1], np.int8)
+    list_neighbours(cubes, number, starts, others, moves)
+    apart = np.abs(cubes[:, None] - cubes)
+    for row, (first, stop) in enumerate(itertools.pairwise(starts)):
+        assert others[first:stop].tolist() == np.flatnonzero(apart[row].max(axis=1) == 1).tolist()
+        assert moves[first:stop].tolist() == apart[row][others[first:stop]].sum(axis=1).tolist()

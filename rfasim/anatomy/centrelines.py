@@ -26,6 +26,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from rfasim.anatomy.labels import LabelImage
+from rfasim.anatomy.voxel_kernels import count_neighbours, list_neighbours
 from rfasim.checkpoint import write_bytes
 from rfasim.errors import InputError
 from rfasim.markups import Curve, curves_file
@@ -240,18 +241,22 @@ def _complete(skeleton: Index, depth: NDArray[np.float32]) -> Index:
     deepest cubes, the furthest first: from where a line ends, and where what is missing is longer than two of its
     diameters (else it is a bump).
     """
-    from scipy.sparse import coo_array
+    from scipy.sparse import csr_array
     from scipy.sparse.csgraph import connected_components, dijkstra
-    from scipy.spatial import cKDTree
 
     cubes = np.argwhere(depth > 0)
     deep, n = depth[tuple(cubes.T)].astype(np.float64), len(cubes)
     number = np.full(depth.shape, -1, dtype=np.int32)
     number[tuple(cubes.T)] = np.arange(n)
     lines = set(number[tuple(skeleton.T)].tolist())
-    pairs = cKDTree(cubes).query_pairs(BESIDE, output_type="ndarray")
-    steps = np.linalg.norm(cubes[pairs[:, 0]] - cubes[pairs[:, 1]], axis=1) / deep[pairs].clip(0.25).min(axis=1) ** 2
-    graph = coo_array((np.tile(steps, 2), np.concatenate([pairs, pairs[:, ::-1]]).T), shape=(n, n)).tocsr()
+    counts = np.empty(n, np.int64)
+    count_neighbours(cubes, number, counts)
+    starts = np.concatenate([[0], np.cumsum(counts)])
+    others, moves = np.empty(starts[-1], np.int32), np.empty(starts[-1], np.int8)
+    list_neighbours(cubes, number, starts, others, moves)
+    easy = deep.clip(0.25) ** 2
+    steps = np.sqrt(np.arange(4.0))[moves] / np.minimum(np.repeat(easy, counts), easy[others])
+    graph = csr_array((steps, others, starts), shape=(n, n))
     count, part = connected_components(graph, directed=False)
     for k in sorted(set(range(count)) - set(part[list(lines)].tolist())):  # grows from its deepest cube
         lines.add(int(np.argmax(np.where(part == k, deep, -1.0))))

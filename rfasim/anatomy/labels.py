@@ -45,11 +45,10 @@ class LabelImage:
         """
         if self.data.flags.writeable:
             return make()
-        found: T = self._kept.get(key, _NOTHING)
-        if found is _NOTHING:
-            found = self._kept[key] = make()
-            while len(self._kept) > KEPT:
-                self._kept.pop(next(iter(self._kept)), None)
+        found: T = self._kept.pop(key, _NOTHING)
+        self._kept[key] = found = make() if found is _NOTHING else found  # the last one asked for comes last
+        while len(self._kept) > KEPT:
+            self._kept.pop(next(iter(self._kept)), None)
         return found
 
     def lies_like(self, other: LabelImage) -> bool:

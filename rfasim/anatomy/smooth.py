@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rfasim.anatomy.labels import LabelImage
+from rfasim.anatomy.voxel_kernels import box_distances
 from rfasim.errors import InputError
 
 Array = NDArray[np.float64]
@@ -47,14 +48,11 @@ class LabelShape:
             raise InputError("", "no voxel has the label")
         self._grid, is_in = grid, grid.data.view(np.bool_)
         signed = np.zeros(is_in.shape)
-        own = np.indices(is_in.shape)
-        for kind, sign in ((True, -1.0), (False, 1.0)):
-            nearest = distance_transform_edt(
-                is_in == kind, sampling=image.spacing, return_distances=False, return_indices=True
-            )
-            # to the box of the nearest voxel of the other kind
-            gap = np.maximum(np.abs(nearest - own) - 0.5, 0.0) * image.spacing[:, None, None, None]
-            signed = np.where(is_in == kind, sign * np.linalg.norm(gap, axis=0), signed)
+        inner, outer = (
+            distance_transform_edt(one, sampling=image.spacing, return_distances=False, return_indices=True)
+            for one in (is_in, ~is_in)
+        )
+        box_distances(is_in, inner, outer, image.spacing, signed)
         smooth = signed
         for axis in range(3):  # the values at the voxels' middles of a spline with the distances as coefficients
             smooth = convolve1d(smooth, [1 / 6, 4 / 6, 1 / 6], axis=axis, mode="nearest")

@@ -6,7 +6,7 @@ import functools
 from collections.abc import Collection, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from rfasim.anatomy.images import images_of
 from rfasim.anatomy.labels import LabelImage, marked
 from rfasim.anatomy.smooth import LabelShape, label_shape
+from rfasim.anatomy.voxel_kernels import within
 from rfasim.errors import InputError
 
 if TYPE_CHECKING:
@@ -198,11 +199,7 @@ def _cut_out(case: Case, images: Mapping[int, LabelImage]) -> dict[int, frozense
 
 def _closed(mask: Mask, spacing: Array) -> Mask:
     """``mask`` with its gaps closed that are not wider than twice :data:`VESSEL`."""
-    from scipy.ndimage import distance_transform_edt
-
-    find: Any = distance_transform_edt
     wide = np.pad(mask, [(int(np.ceil(VESSEL / edge)) + 1,) * 2 for edge in spacing])
-    grown = find(~wide, sampling=spacing) <= VESSEL
-    closed = find(grown, sampling=spacing) > VESSEL
+    closed = ~within(~within(wide, VESSEL, spacing), VESSEL, spacing)
     inner = tuple(slice(int(np.ceil(VESSEL / edge)) + 1, -int(np.ceil(VESSEL / edge)) - 1) for edge in spacing)
     return np.asarray(closed[inner])
