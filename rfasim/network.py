@@ -145,10 +145,12 @@ class Network:
         if len(stated) != len(self.vessels):
             raise ValueError(f"{len(stated)} flows are stated for {len(self.vessels)} vessels")
         given = np.full(len(self.segments), np.nan)
+        own: list[list[int]] = [[] for _ in self.vessels]
+        for number, segment in enumerate(self.segments):
+            own[segment.vessel].append(number)
         for k, (vessel, flow) in enumerate(zip(self.vessels, stated, strict=True)):
-            own = [number for number, segment in enumerate(self.segments) if segment.vessel == k]
             if flow is not None:
-                given[own[-1 if vessel.collects else 0]] = flow
+                given[own[k][-1 if vessel.collects else 0]] = flow
         return given
 
     def _parts(self, links: Mask) -> Index:
@@ -290,6 +292,9 @@ def _joints(tubes: Sequence[Tube], ways: list[Array], places: list[Place]) -> li
     high = np.array([tube.points.max(axis=0) for tube in tubes])
     diameter = np.array([tube.diameter for tube in tubes])
     found = []
+    of_tube: list[list[tuple[int, float]]] = [[] for _ in tubes]  # number and way of the places of each
+    for number, (k, way) in enumerate(places):
+        of_tube[k].append((number, way))
     for end in range(2 * len(tubes)):
         own, point = end // 2, tubes[end // 2].points[-(end % 2)]
         reach = np.maximum(diameter, diameter[own]) / 2
@@ -299,9 +304,10 @@ def _joints(tubes: Sequence[Tube], ways: list[Array], places: list[Place]) -> li
             if meeting is None:
                 continue
             gap, way = meeting
-            number = next((n for n, (v, s) in enumerate(places) if v == k and abs(s - way) < _SAME), len(places))
+            number = next((n for n, s in of_tube[k] if abs(s - way) < _SAME), len(places))
             if number == len(places):
                 places.append((k, way))
+                of_tube[k].append((number, way))
             found.append((gap, end, number, float(reach[k])))
     return found
 

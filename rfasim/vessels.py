@@ -36,6 +36,7 @@ from rfasim.solver.location import Locator
 from rfasim.solver.space import Array
 from rfasim.solver.streams import Streams
 from rfasim.tissues import resolve_tissues
+from rfasim.vessel_kernels import entry_lengths, fill_gaps
 
 if TYPE_CHECKING:
     from rfasim.case import Case
@@ -129,6 +130,8 @@ class Bloodstream:
             segment.append(np.full(n, number))
             length.append(np.full(n, along[-1] / n))
             middle.append(np.stack([np.interp(at, along, piece.points[:, axis]) for axis in range(3)], axis=1))
+        self.firsts, self.counts = np.array(self.first), np.array(self.count)
+        self.steps = np.diff(np.arange(max(self.count) + 1.0) ** (2 / 3))
         self.segment = np.concatenate(segment)
         self.length = np.concatenate(length)
         self.middle = np.concatenate(middle)
@@ -268,8 +271,7 @@ class Bloodstream:
 
     def _directions(self) -> Array:
         """Unit vector along the centre line at each station."""
-        first = np.array(self.first)
-        last = first + np.array(self.count) - 1
+        first, last = self.firsts, self.firsts + self.counts - 1
         out = np.empty((self.n, 3))
         out[1:-1] = (self.middle[2:] - self.middle[:-2]) / 2
         out[first] = self.middle[first + 1] - self.middle[first]
@@ -343,34 +345,17 @@ class Bloodstream:
         """Mean temperature [degC] all round of the wall at each station (of a line: on its circle)."""
         total = np.bincount(self.stations, self.measure * T[self.nodes], self.n)
         wall = np.where(self.has_wall, total / np.where(self.has_wall, self.wall, 1.0), theta)
-        for first, n in zip(self.first, self.count, strict=True):
-            known = np.flatnonzero(self.has_wall[first : first + n])
-            if 0 < len(known) < n:  # between two coarse facets; what is outside the domain is as warm as its blood
-                gaps = np.arange(known[0], known[-1] + 1)
-                wall[first + gaps] = np.interp(gaps, known, wall[first + known])
+        # gaps between coarse facets; what is outside the domain is as warm as its blood
+        fill_gaps(self.firsts, self.counts, self.has_wall, wall)
         return np.asarray(wall)
 
     def nusselt(self, regime: Regime, wall: Array, theta: Array) -> Array:
         """Nusselt number at each station for the temperatures of wall and blood [degC]."""
-        distance = np.empty(self.n)
-        streams = regime.streams
-        for first, n in zip(self.first, self.count, strict=True):
-            own = slice(first, first + n)
-            flow = regime.flow[first]
-            ds = self.length[first]
-            steps = np.arange(n + 1.0) ** (2 / 3)
-            kernel = 1.5 * ds ** (-1 / 3) * np.diff(steps)  # mean of (s - s_j)^(-1/3) over a station
-            if flow == 0.0:
-                distance[own] = np.inf
-                continue
-            rise = wall[own] if flow > 0 else wall[own][::-1]
-            begin = first if flow > 0 else first + n - 1
-            rise = rise - _mixed(streams, begin, theta)
-            spread = np.convolve(np.diff(rise, prepend=0.0), kernel)[:n]
-            traced = np.abs(rise) > LEAST_RISE
-            thin = np.where(traced, spread / np.where(traced, rise, 1.0), kernel)
-            x = np.maximum(thin, 1e-3 * kernel[0]) ** -3.0
-            distance[own] = x if flow > 0 else x[::-1]
+        distance, streams = np.empty(self.n), regime.streams
+        entry_lengths(
+            self.firsts, self.counts, self.length, regime.flow, wall, theta, streams.starts, streams.sources,
+            streams.rates, streams.inlet, LEAST_RISE, self.steps, distance,
+        )  # fmt: skip
         Re = reynolds(np.abs(regime.flow), self.diameter, self.kinematic_viscosity)
         return np.asarray(local_nusselt(Re, self.prandtl, self.diameter, distance))
 
@@ -458,13 +443,3 @@ def _across(along: Array) -> tuple[Array, Array]:
     u = np.cross(along, helper)
     u /= np.linalg.norm(u, axis=1, keepdims=True)
     return u, np.cross(along, u)
-
-
-def _mixed(streams: Streams, station: int, theta: Array) -> float:
-    """Temperature [degC] of what flows into a station."""
-    rows = slice(streams.starts[station], streams.starts[station + 1])
-    rates, sources = streams.rates[rows], streams.sources[rows]
-    if rates.sum() == 0:
-        return float(theta[station])
-    up = np.where(sources < 0, streams.inlet[station], theta[np.maximum(sources, 0)])
-    return float((rates * up).sum() / rates.sum())

@@ -622,11 +622,16 @@ class _Graph:
         for node in [node for node, edges in self.at.items() if not edges]:
             del self.at[node], self.nodes[node]
 
+        @functools.cache
+        def width(number: int) -> float:
+            return self.edges[number].diameter
+
         def surplus(tip: int, number: int) -> float:
-            edge = self.edges[number]
-            beside = [self.edges[e].diameter for e in self.at[edge.other(tip)] if e != number]
-            stays = self.kind.get(tip) != "box" or edge.diameter >= max(beside, default=0.0)
-            return np.inf if stays else _length(edge.line) - min_length
+            if self.kind.get(tip) != "box":
+                return np.inf
+            beside = [width(e) for e in self.at[self.edges[number].other(tip)] if e != number]
+            stays = width(number) >= max(beside, default=0.0)
+            return np.inf if stays else _length(self.edges[number].line) - min_length
 
         self.drop_tips(surplus)
 
