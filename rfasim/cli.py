@@ -62,6 +62,12 @@ def _threads(text: str) -> int:
     return int(text)
 
 
+def _users(text: str) -> int:
+    if not text.isdecimal() or not 1 <= int(text) <= 32:
+        raise argparse.ArgumentTypeError(f"'{text}' is no number of users; give 1 to 32")
+    return int(text)
+
+
 def _seed(text: str) -> int:
     if not text.isdecimal() or int(text) >= 2**63:
         raise argparse.ArgumentTypeError(f"'{text}' is no seed; give a whole number from 0")
@@ -120,6 +126,17 @@ def build_parser() -> argparse.ArgumentParser:
     run.add_argument("--quiet", action="store_true", help="no progress")
     run.add_argument("--no-pictures", action="store_true", help="leave the pictures to 'rfasim show'")
     run.add_argument("--threads", metavar="N", type=_threads, help="threads (default: as in the case, 1)")
+
+    preview = verb("preview", preview_case, "a page in the browser: move the needle, and see the zone follow")
+    preview.add_argument("case", metavar="CASE", type=Path, nargs="?", help="case file (default: a made-up patient)")
+    preview.add_argument("--scan", metavar="SCAN", type=Path, help="CT to show behind the anatomy")
+    preview.add_argument("--host", default="127.0.0.1", help="address to listen at (default: 127.0.0.1, this machine)")
+    preview.add_argument("--port", type=int, default=0, help="port (default: a free one)")
+    preview.add_argument(
+        "--users", metavar="N", type=_users, default=1,
+        help="how many addresses to print; each opens a session of its own, once",
+    )  # fmt: skip
+    preview.add_argument("--no-browser", action="store_true", help="only print the addresses")
 
     sweep = verb("sweep", sweep_study, "do all runs of a study")
     sweep.add_argument("study", metavar="STUDY", type=Path, help="study file (.yaml)")
@@ -574,7 +591,7 @@ def _simulate(case: Case, base: Path, out: Path, checkpoint: Any, *, quiet: bool
     from rfasim.progress import Progress
     from rfasim.result import ResultWriter
     from rfasim.simulation import Simulation
-    from rfasim.summary import summary_of
+    from rfasim.summary import result_meta, summary_of
 
     started = time.perf_counter()
     if not quiet:
@@ -586,18 +603,7 @@ def _simulate(case: Case, base: Path, out: Path, checkpoint: Any, *, quiet: bool
         simulation.load_state(checkpoint.state)
         if not quiet:
             _say(f"going on from {checkpoint.time:.1f} s")
-    meta = {
-        "title": case.name,
-        "criterion": case.zone.criterion,
-        "tissues": list(domain.tissue_names),
-        "electrodes": [
-            {"name": device.device, "tip": device.tip_point.tolist(), "direction": device.axis.tolist()}
-            for device in case.electrodes
-        ],
-        "vessels": [
-            {"name": vessel.name, "points": vessel.points, "diameter": vessel.diameter} for vessel in case.vessels
-        ],
-    }
+    meta = result_meta(case, domain)
     resolved = case_yaml(rebased(case, base, out))
     cell_data = {"tissue": domain.cell_tissue}
     last: Frame | None = None
@@ -740,6 +746,24 @@ def _tissues_in_use(case: Case) -> list[str]:
 
 
 # ------------------------------------------------------------------------------------------------ other verbs
+
+
+def preview_case(options: argparse.Namespace) -> int:
+    """Serve the page until Ctrl-C."""
+    try:
+        from rfasim.preview.server import listen
+    except ImportError as error:
+        raise InputError("preview", f"needs {error.name}; install it with: pip install 'rfasim[preview]'") from None
+    if not 0 <= options.port <= 65535:
+        raise InputError("--port", f"got {options.port}; a port is a number from 0 (any that is free) to 65535")
+    if options.host not in ("127.0.0.1", "localhost", "::1"):
+        _say(f"listening at {options.host}: who can reach this machine and has an address can use it, not encrypted")
+    with contextlib.suppress(KeyboardInterrupt):
+        listen(
+            options.case, options.scan, options.host, options.port, _say, links=options.users,
+            open_browser=not options.no_browser,
+        )  # fmt: skip
+    return DONE
 
 
 def sweep_study(options: argparse.Namespace) -> int:

@@ -19,7 +19,7 @@ from rfasim.checkpoint import write_atomically, write_bytes
 from rfasim.errors import InputError
 from rfasim.margin import MarginMap
 from rfasim.markups import Curve, curves_file
-from rfasim.outcome import tissue_cells, zone_boundary
+from rfasim.outcome import zone_surface
 from rfasim.scene import Scene
 
 if TYPE_CHECKING:
@@ -100,12 +100,10 @@ def margin_classes(margin: Array, to_world: Array) -> LabelImage:
 
 def zone_triangles(scene: Scene, criterion: str | None = None) -> Array:
     """Triangles (n, 3, 3) [m] of the zone's boundary, without the surfaces of living tissue that it encloses."""
-    mesh, level = scene.result.mesh, scene.level(criterion)
-    zone = tissue_cells(mesh) & (level[mesh.cells] >= 0.0).any(axis=1)
-    if not zone.any():
+    triangles = zone_surface(scene.result.mesh, scene.level(criterion))
+    if len(triangles) == 0:
         raise InputError(str(scene.result.folder), "has no zone")
-    found = zone_boundary(mesh, level, zone)
-    return np.asarray(found.around(found.points.mean(axis=0)))
+    return triangles
 
 
 def export(scene: Scene, out: Path, what: What, *, like: LabelImage | Scan | None = None, tumour: str | None = None,

@@ -79,6 +79,19 @@ class MarginMap:
         return np.asarray(0.5 * np.linalg.norm(across, axis=1))
 
 
+def banded(margins: MarginMap, ends: Sequence[float]) -> list[Array]:
+    """The surface cut where the margin is one of ``ends`` [m]: triangles (n, 3, 3) [m] below the first, between each
+    two, and from the last on. Exact for the linear interpolant, so that classes end where the margin does."""
+    corners = np.concatenate(
+        [margins.points[margins.simplices], margins.margin[margins.simplices][..., None]], axis=2
+    )
+    out = []
+    for end in ends:
+        out.append(clip_simplices(corners, -corners[..., 3], -end)[..., :3])
+        corners = clip_simplices(corners, corners[..., 3], end)
+    return [*out, corners[..., :3]]
+
+
 def margin_map(mesh: Mesh, f: Array, distance: Array, organ: Distance | None = None) -> MarginMap | None:
     """The margin of the zone ``f >= 0`` over the surface of the tumour ``distance <= 0`` (both nodal; distance in m).
 

@@ -132,6 +132,16 @@ def zone_boundary(mesh: Mesh, f: Array, cells: Mask) -> Boundary:
     return Boundary(front, _pieces(simplices, len(crossings.share)), caps, mesh.axisymmetric)
 
 
+def zone_surface(mesh: Mesh, f: Array) -> Array:
+    """Simplices (n, dim, dim) [m] of the boundary of the zone ``f >= 0``, without the surfaces of living tissue that it
+    encloses; none where there is no zone."""
+    zone = tissue_cells(mesh) & (f[mesh.cells] >= 0.0).any(axis=1)
+    if not zone.any():
+        return np.zeros((0, mesh.dim, mesh.dim))
+    found = zone_boundary(mesh, f, zone)
+    return found.around(found.points.mean(axis=0))
+
+
 def _among(faces: NDArray[np.uint32], others: NDArray[np.uint32]) -> Mask:
     """Which of ``faces`` (n, dim) are in ``others``, whatever the order of their nodes."""
     both = np.sort(np.concatenate([faces, others]), axis=1)

@@ -18,6 +18,8 @@ from rfasim.solver.level_set import Array, level_crossings
 from rfasim.solver.location import Locator
 
 if TYPE_CHECKING:
+    from rfasim.case import Case
+    from rfasim.domain import Domain
     from rfasim.frame import Frame
     from rfasim.geometry import Tube
     from rfasim.simulation import Simulation
@@ -58,6 +60,22 @@ def summary_of(simulation: Simulation, history: Any, probes: Any, last: Frame, *
         ],
     }
     return summary
+
+
+def result_meta(case: Case, domain: Domain) -> dict[str, Any]:
+    """What goes into ``fields.vtkhdf`` beside the fields, for pictures of the result."""
+    return {
+        "title": case.name,
+        "criterion": case.zone.criterion,
+        "tissues": list(domain.tissue_names),
+        "electrodes": [
+            {"name": device.device, "tip": device.tip_point.tolist(), "direction": device.axis.tolist()}
+            for device in case.electrodes
+        ],
+        "vessels": [
+            {"name": vessel.name, "points": vessel.points, "diameter": vessel.diameter} for vessel in case.vessels
+        ],
+    }
 
 
 def _in_space(simulation: Simulation) -> Array:

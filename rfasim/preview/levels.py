@@ -1,0 +1,137 @@
+"""How coarse the first answer is, and how fine the second: a case with another mesh and other time steps.
+
+What is asked stays the same: devices, tissues, vessels, protocol. ``docs/preview.md`` shows what the coarse answer
+misses, on twenty placements.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rfasim.case import Case, Domain
+from rfasim.electrodes.device import Device
+from rfasim.errors import InputError
+
+Array = NDArray[Any]
+Level = Literal["coarse", "fine"]
+
+
+@dataclass(frozen=True)
+class Setting:
+    """Lengths in m, temperatures in K, times in s."""
+
+    size: float
+    """edge at the contacts"""
+    rim_size: float
+    """edge where a contact ends"""
+    grow: float
+    zone_size: float
+    vessel_size: float
+    resolve_from: float
+    """vessels of at least this diameter are meshed"""
+    tolerance: float
+    max_step: float
+    heat_tolerance: float
+    potential_tolerance: float
+    first_step: float
+    reach: float
+    """how far the domain goes beyond the middle of the conducting part, where its boundary lets it be smaller"""
+    frames: int
+    """how many times the zone is shown on the way"""
+
+
+LEVELS: dict[Level, Setting] = {
+    "coarse": Setting(
+        size=0.8e-3, rim_size=0.8e-3, grow=1.0, zone_size=5e-3, vessel_size=10e-3, resolve_from=50e-3, tolerance=2.0,
+        max_step=90.0, heat_tolerance=1e-3, potential_tolerance=1e-3, first_step=1.0, reach=0.045, frames=10,
+    ),
+    "fine": Setting(
+        size=0.6e-3, rim_size=0.3e-3, grow=0.8, zone_size=3e-3, vessel_size=3e-3, resolve_from=4e-3, tolerance=1.0,
+        max_step=40.0, heat_tolerance=1e-3, potential_tolerance=1e-4, first_step=0.2, reach=0.06, frames=20,
+    ),
+}  # fmt: skip
+
+
+def at_level(case: Case, level: Level) -> Case:
+    """The case, meshed and stepped as ``level`` says; never finer than the case itself asks for."""
+    s, mesh, time, solver, circulation = LEVELS[level], case.mesh, case.time, case.solver, case.circulation
+    if mesh.file is None:
+        coarser = {
+            "grow": max(s.grow, mesh.grow),
+            "zone_size": max(s.zone_size, mesh.zone_size),
+            "vessel_size": max(s.vessel_size, mesh.vessel_size or 0.0),
+        }
+        if not any(one.mesh_size for one in case.electrodes):  # tines get what they need to be whole
+            coarser |= {"size": max(s.size, mesh.size or 0.0), "rim_size": max(s.rim_size, mesh.rim_size or 0.0)}
+        mesh = mesh.model_copy(update=coarser)
+    steps = {
+        "tolerance": max(s.tolerance, time.tolerance),
+        "max_step": max(s.max_step, time.max_step),
+        "first_step": max(s.first_step, time.first_step),
+    }
+    solves = {
+        "heat_tolerance": max(s.heat_tolerance, solver.heat_tolerance),
+        "potential_tolerance": max(s.potential_tolerance, solver.potential_tolerance),
+        "threads": 1,
+    }
+    resolve = {"resolve_from": max(s.resolve_from, circulation.resolve_from)}
+    return case.model_copy(
+        update={
+            "mesh": mesh,
+            "domain": _smaller(case, s.reach),
+            "circulation": circulation.model_copy(update=resolve),
+            "time": time.model_copy(update=steps),
+            "solver": solver.model_copy(update=solves),
+            "output": case.output.model_copy(update={"frames_every": case.generator.duration / s.frames}),
+        }
+    )
+
+
+def _smaller(case: Case, reach: float) -> Domain:
+    """A domain that goes no further than ``reach``, or than the devices need; as it is where its size is part of the
+    problem: with a ground on its boundary, with a pad, with a stated place."""
+    domain = case.domain
+    electric = domain.electric_boundary
+    is_open = {electric.kind, electric.ends or electric.kind} == {"far_field"}
+    if not is_open or domain.pad is not None or domain.centre is not None:
+        return domain
+    middle = np.asarray(case.domain_centre)
+    ends = [one.filling()[0] for one in case.electrodes]
+    contacts = [points[_conducting(one, points)] for one, points in zip(case.electrodes, ends, strict=True)]
+    furthest = max(float(np.linalg.norm(points - middle, axis=1).max()) for points in contacts if len(points))
+    half = max(reach, furthest + 0.6 * reach)
+    if domain.shape == "ball":
+        return domain.model_copy(update={"radius": min(domain.radius, half)})
+    if domain.shape == "cylinder":
+        return domain.model_copy(update={"radius": min(domain.radius, half), "height": min(domain.height, 2 * half)})
+    return domain
+
+
+def _conducting(device: Device, points: Array) -> Array:
+    """Which of the points within a device are within its contacts."""
+    inside = np.zeros(len(points), bool)
+    for contact in device.contacts():
+        inside |= True if contact.extent is None else contact.extent.distance(points) < 0.0
+    return inside
+
+
+def within_reach(case: Case, base: Path | None) -> Case:
+    """The case without the further tumours that reach out of its domain now that the needle is elsewhere.
+
+    Raises InputError when it is the target that does.
+    """
+    from rfasim.domain import tumour_shapes
+
+    kept = []
+    for tumour in case.tumours:
+        try:
+            tumour_shapes(case.model_copy(update={"tumour": None, "tumours": (tumour,)}), base)
+        except InputError:
+            continue
+        kept.append(tumour)
+    return case.model_copy(update={"tumours": tuple(kept)})

@@ -1,0 +1,100 @@
+// What the server told of the newest run: levels (quick look, refined) of the sides a and b, their frames and zones.
+
+const KEYS = ["time_s", "power_w", "impedance_ohm", "max_temperature_c", "zone_volume_ml"];
+
+export class Runs {
+  constructor() {
+    this.number = -1;
+    this.clear();
+  }
+
+  clear() {
+    this.sides = {};
+    this.zones = new Map();
+    this.signature = null;
+  }
+
+  // Whether an event belongs to the newest run; a newer number starts over.
+  current(event, signature) {
+    if (event.run < this.number) return false;
+    if (event.run > this.number) {
+      this.number = event.run;
+      this.clear();
+      this.signature = signature;
+    }
+    return true;
+  }
+
+  level(event) {
+    const side = (this.sides[event.side] ??= {});
+    return (side[event.level] ??= { status: "running", share: 0, time: 0, minutes: event.minutes, history: empty() });
+  }
+
+  started(event) {
+    const side = (this.sides[event.side] ??= {});
+    side[event.level] = { status: "running", share: 0, time: 0, minutes: event.minutes, history: empty() };
+  }
+
+  frame(event) {
+    const level = this.level(event);
+    level.share = event.share;
+    level.time = event.time_s;
+    for (const key of KEYS) level.history[key].push(event[key]);
+  }
+
+  done(event) {
+    const level = this.level(event);
+    Object.assign(level, { status: "done", share: 1, answer: event });
+    if (event.history) level.history = event.history;
+    level.time = level.history.time_s.at(-1) ?? level.time;
+  }
+
+  failed(event) {
+    Object.assign(this.level(event), { status: "failed", message: event.message });
+  }
+
+  cancelled() {
+    for (const side of Object.values(this.sides)) {
+      for (const level of Object.values(side)) if (level.status === "running") level.status = "cancelled";
+    }
+  }
+
+  zone(times) {
+    this.zones.set(`${times.side} ${times.level} ${times.model}`, times);
+  }
+
+  // The level that is shown: the refined one once it is done; until then the quick look stays.
+  shownLevel(name) {
+    const side = this.sides[name];
+    if (!side) return null;
+    if (side.fine?.status === "done" || !side.coarse) return side.fine ? "fine" : null;
+    return "coarse";
+  }
+
+  shown(name) {
+    const level = this.shownLevel(name);
+    return level && this.sides[name][level];
+  }
+
+  times(name, model) {
+    const level = this.shownLevel(name);
+    return level ? this.zones.get(`${name} ${level} ${model}`) ?? null : null;
+  }
+
+  // While this is true the zone grows on the page and the slider waits.
+  get growing() {
+    return Object.keys(this.sides).some((name) => this.shown(name)?.status === "running");
+  }
+
+  get running() {
+    return Object.values(this.sides).some((side) => Object.values(side).some(({ status }) => status === "running"));
+  }
+
+  get end() {
+    const ends = [...this.zones.values()].map(({ end }) => end);
+    const planned = Object.keys(this.sides).map((name) => 60 * (this.shown(name)?.minutes ?? 0));
+    return Math.max(0, ...(ends.length ? ends : planned));
+  }
+}
+
+const empty = () => Object.fromEntries(KEYS.map((key) => [key, []]));

@@ -1,0 +1,273 @@
+// Axial, coronal and sagittal slices on one canvas: a NiiVue viewer with a layout that fills every tile.
+
+import { CHANCES, ZONE, unit } from "./palette.js";
+import { FIELD_UNIT, SLICE_SHADER } from "./shaders.js";
+import { clamp, invertedAffine, multiplied, transposed } from "./geometry.js";
+
+// Components of RAS millimetres that run across, up and through a slice, by NiiVue's number of the slice type.
+const PLANES = [
+  { view: "axial", across: 0, up: 1, through: 2 },
+  { view: "coronal", across: 0, up: 2, through: 1 },
+  { view: "sagittal", across: 1, up: 2, through: 0 },
+];
+
+// Shares of dead tissue at which lines run, and their colours, from the highest down.
+const ZONE_LOOKS = { marks: [0.5, 0.5, 0.5], colours: [unit(ZONE), unit(ZONE), unit(ZONE)] };
+const CHANCE_LOOKS = { marks: [0.95, 0.5, 0.05], colours: CHANCES.map(({ colour }) => unit(colour)) };
+
+export class Slices {
+  constructor(canvas, camera, onDrawn) {
+    Object.assign(this, { canvas, camera, onDrawn, places: [], width: 0, height: 0, waiting: false, frames: 0 });
+    this.viewer = new niivue.Niivue({
+      isRadiologicalConvention: true,
+      sagittalNoseLeft: true,
+      isSliceMM: true,
+      interactive: false, // gestures.js does that, the same for all canvases
+      dragAndDropEnabled: false,
+      logLevel: "error",
+      loadingText: " ",
+      backColor: [0.02, 0.024, 0.028, 1],
+      isOrientationTextVisible: false, // marks.js draws letters and crosshair
+      crosshairWidth: 0,
+      multiplanarShowRender: 0,
+      meshThicknessOn2D: 0,
+    });
+  }
+
+  async start() {
+    const { viewer } = this;
+    await viewer.attachToCanvas(this.canvas);
+    // NiiVue letterboxes every slice to the volume's shape; these two make a slice fill its tile, all at one scale.
+    viewer.calculateWidthHeight = (type, scale, width, height) => [width, height];
+    viewer.screenFieldOfViewExtendedMM = (type) => this.fieldOfView(type);
+    viewer.setCustomSliceShader(SLICE_SHADER);
+    this.fieldTexture = this.texture();
+    this.uniforms((gl, at) => {
+      gl.uniform1i(at.field, FIELD_UNIT);
+      gl.uniform1f(at.strength, 0);
+    });
+    const draw = viewer.drawScene.bind(viewer);
+    viewer.drawScene = () => {
+      this.place();
+      if (!this.places.length || this.canvas.width === 0) return;
+      draw();
+      this.frames++;
+      this.onDrawn();
+    };
+  }
+
+  // Where the slices lie, as parts of the canvas: [{view, left, top, width, height}].
+  arrange(places) {
+    this.places = places;
+    this.width = 0;
+    this.request();
+  }
+
+  // Give NiiVue the layout in whole pixels, with a dark line between tiles.
+  place() {
+    const { width, height } = this.canvas;
+    if (width === this.width && height === this.height) return;
+    [this.width, this.height] = [width, height];
+    this.viewer.customLayout = this.places.map(({ view, left, top, width: w, height: h }) => {
+      const [x, y] = [Math.round(left * width), Math.round(top * height)];
+      const [right, bottom] = [Math.round((left + w) * width), Math.round((top + h) * height)];
+      const gap = [right < width ? 2 : 0, bottom < height ? 2 : 0];
+      return {
+        sliceType: PLANES.findIndex((plane) => plane.view === view),
+        position: [x / width, y / height, (right - x - gap[0]) / width, (bottom - y - gap[1]) / height],
+      };
+    });
+  }
+
+  fieldOfView(type) {
+    const { extentsMin: low, extentsMax: high } = this.viewer.volumeObject3D;
+    const size = (layout) => [layout.position[2] * this.width, layout.position[3] * this.height];
+    const { across, up, through } = PLANES[type];
+    const [w, h] = size(this.viewer.customLayout.find((layout) => layout.sliceType === type));
+    // tiles of one size are drawn at one scale, that of the largest slice
+    const alike = this.viewer.customLayout.filter((layout) => Math.abs(size(layout)[0] - w) + Math.abs(size(layout)[1] - h) < 8);
+    const millimetres = Math.max(
+      ...alike.map(({ sliceType }) => {
+        const plane = PLANES[sliceType];
+        return Math.max((high[plane.across] - low[plane.across]) / w, (high[plane.up] - low[plane.up]) / h);
+      }),
+    );
+    const [x, y] = [(low[across] + high[across]) / 2, (low[up] + high[up]) / 2];
+    const half = [(w * millimetres) / 2, (h * millimetres) / 2];
+    return {
+      mnMM: [x - half[0], y - half[1], low[through]],
+      mxMM: [x + half[0], y + half[1], high[through]],
+      fovMM: [2 * half[0], 2 * half[1], high[through] - low[through]],
+    };
+  }
+
+  async show(background, labels) {
+    const { viewer } = this;
+    while (viewer.volumes.length) viewer.removeVolume(viewer.volumes.at(-1));
+    viewer.addVolume(background);
+    if (labels) viewer.addVolume(labels);
+    this.setField(null);
+  }
+
+  get ready() {
+    return this.viewer.volumes.length > 0;
+  }
+
+  setWindow(centre, width) {
+    const image = this.viewer.volumes[0];
+    image.cal_min = centre - width / 2;
+    image.cal_max = centre + width / 2;
+    this.viewer.refreshLayers(image, 0);
+    this.request();
+  }
+
+  setOutlines(on) {
+    this.uniforms((gl, at) => gl.uniform1f(at.overlays, on ? 1 : 0));
+    this.outlines = on;
+    this.request();
+  }
+
+  // What lies over the slices: the zone at a time, or the probabilities, or null.
+  setField(field) {
+    const key = field && `${field.time} ${field.strength}`;
+    if (field?.source === this.shownSource && key === this.shownKey) return;
+    const refill = field && (field.source !== this.shownSource || field.time !== this.shownTime);
+    if (refill && this.ready) this.fill(field.source, field.time);
+    this.shownSource = field?.source;
+    this.shownTime = field?.time;
+    this.shownKey = key;
+    const looks = field?.chance ? CHANCE_LOOKS : ZONE_LOOKS;
+    this.uniforms((gl, at) => {
+      gl.uniform1f(at.strength, field && this.ready ? field.strength : 0);
+      gl.uniform3fv(at.marks, looks.marks);
+      gl.uniform3fv(at.highColour, looks.colours[0]);
+      gl.uniform3fv(at.middleColour, looks.colours[1]);
+      gl.uniform3fv(at.lowColour, looks.colours[2]);
+    });
+    this.request();
+  }
+
+  uniforms(set) {
+    const shader = this.viewer.customSliceShader;
+    shader.use(this.viewer.gl);
+    set(this.viewer.gl, shader.uniforms);
+  }
+
+  texture() {
+    const { gl } = this.viewer;
+    const texture = gl.createTexture();
+    gl.activeTexture(gl.TEXTURE0 + FIELD_UNIT);
+    gl.bindTexture(gl.TEXTURE_3D, texture);
+    for (const wrap of [gl.TEXTURE_WRAP_S, gl.TEXTURE_WRAP_T, gl.TEXTURE_WRAP_R]) {
+      gl.texParameteri(gl.TEXTURE_3D, wrap, gl.CLAMP_TO_EDGE);
+    }
+    for (const filter of [gl.TEXTURE_MIN_FILTER, gl.TEXTURE_MAG_FILTER]) {
+      gl.texParameteri(gl.TEXTURE_3D, filter, gl.LINEAR);
+    }
+    gl.texImage3D(gl.TEXTURE_3D, 0, gl.R8, 1, 1, 1, 0, gl.RED, gl.UNSIGNED_BYTE, new Uint8Array(1));
+    return texture;
+  }
+
+  fill(source, time) {
+    const { gl, volumes } = this.viewer;
+    const [nx, ny, nz] = source.dim;
+    gl.activeTexture(gl.TEXTURE0 + FIELD_UNIT);
+    gl.bindTexture(gl.TEXTURE_3D, this.fieldTexture);
+    gl.pixelStorei(gl.UNPACK_ALIGNMENT, 1);
+    gl.texImage3D(gl.TEXTURE_3D, 0, gl.R8, nx, ny, nz, 0, gl.RED, gl.UNSIGNED_BYTE, source.field(time));
+    const toTexture = [1 / nx, 0, 0, 0, 0, 1 / ny, 0, 0, 0, 0, 1 / nz, 0, 0.5 / nx, 0.5 / ny, 0.5 / nz, 1];
+    const toVoxel = multiplied(invertedAffine(transposed(source.affine)), Array.from(volumes[0].frac2mm));
+    this.uniforms((context, at) => context.uniformMatrix4fv(at.frac2field, false, multiplied(toTexture, toVoxel)));
+  }
+
+  // Draw at the browser's next frame; many wishes make one drawing.
+  request() {
+    if (this.waiting) return;
+    this.waiting = true;
+    requestAnimationFrame(() => {
+      this.waiting = false;
+      this.draw();
+    });
+  }
+
+  draw() {
+    if (!this.ready) return;
+    const { viewer, camera } = this;
+    viewer.scene.crosshairPos = viewer.mm2frac(camera.crosshair);
+    viewer.scene.pan2Dxyzmm = [...camera.pan, camera.zoom];
+    // a refresh of layers sets this back to the number of overlays
+    this.uniforms((gl, at) => gl.uniform1f(at.overlays, this.outlines && viewer.volumes.length > 1 ? 1 : 0));
+    viewer.drawScene();
+  }
+
+  // Value of a volume at a point (mm RAS); null outside.
+  valueAt(ras, number = 0) {
+    const image = this.viewer.volumes[number];
+    if (!image) return null;
+    const frac = image.convertMM2Frac(ras, true);
+    if (frac.some((value) => value < 0 || value > 1)) return null;
+    return image.getValue(...image.mm2vox(ras));
+  }
+
+  // The tiles as drawn last, in CSS pixels of the canvas, with what maps points to them and drags back.
+  tiles() {
+    const ratio = this.viewer.uiData.dpr || 1;
+    return this.viewer.screenSlices
+      .filter((slice) => slice.axCorSag < 3)
+      .map((slice) => {
+        const [left, top, width, height] = slice.leftTopWidthHeight.map((value) => value / ratio);
+        return new Tile(PLANES[slice.axCorSag], { left, top, width, height }, slice, this.camera);
+      });
+  }
+}
+
+class Tile {
+  constructor(plane, rectangle, slice, camera) {
+    Object.assign(this, rectangle, { plane, view: plane.view, origin: slice.leftTopMM, size: slice.fovMM, camera });
+  }
+
+  get millimetresPerPixel() {
+    return Math.abs(this.size[1] / this.height);
+  }
+
+  // x, y in pixels from the tile's corner; depth: mm in front of the slice
+  project(ras) {
+    const { across, up, through } = this.plane;
+    return {
+      x: ((ras[across] - this.origin[0]) / this.size[0]) * this.width,
+      y: (1 - (ras[up] - this.origin[1]) / this.size[1]) * this.height,
+      depth: ras[through] - this.camera.crosshair[through],
+    };
+  }
+
+  // The point of the slice under a pixel.
+  pointAt(x, y) {
+    const { across, up, through } = this.plane;
+    const ras = [0, 0, 0];
+    ras[across] = this.origin[0] + (x / this.width) * this.size[0];
+    ras[up] = this.origin[1] + (1 - y / this.height) * this.size[1];
+    ras[through] = this.camera.crosshair[through];
+    return ras;
+  }
+
+  // Millimetres RAS that belong to a drag in pixels, and to steps right, up and out of the plane.
+  dragged(dx, dy) {
+    const move = [0, 0, 0];
+    move[this.plane.across] = (dx / this.width) * this.size[0];
+    move[this.plane.up] = (-dy / this.height) * this.size[1];
+    return move;
+  }
+
+  step(right, up, out) {
+    const move = [0, 0, 0];
+    move[this.plane.across] = right * Math.sign(this.size[0]);
+    move[this.plane.up] = up;
+    move[this.plane.through] = out;
+    return move;
+  }
+}
+
+export function clamped(ras, box) {
+  return ras.map((value, i) => clamp(value, box.low[i], box.high[i]));
+}
+
