@@ -154,7 +154,7 @@ class Blood:
         self.regime = b.regime(inflow, self.closed)
         rest, flow = self.regime.still - before.still, before.still - self.regime.still
         gain: Array = np.zeros(b.n_nodes)
-        rows = np.flatnonzero(np.isin(b.vessel[b.lumen_stations], list(rest)))
+        rows: Any = np.flatnonzero(np.isin(b.vessel[b.lumen_stations], list(rest)))
         if len(rows):
             station = b.lumen_stations[rows]
             heat = b.lumen_volumes[rows] / b.volume[station] * b.capacity[station] * (self.temperature[station] - BODY)

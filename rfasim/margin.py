@@ -182,7 +182,8 @@ def by_criterion(mesh: Mesh, levels: Mapping[str, Array], distances: Sequence[Ar
     return out
 
 
-def tumour_measures(mesh: Mesh, f: Array, distance: Array, organ: Distance | None = None) -> dict[str, Any]:
+def tumour_measures(mesh: Mesh, f: Array, distance: Array, organ: Distance | None = None,
+                    margins: MarginMap | None = None) -> dict[str, Any]:  # fmt: skip
     """How well the zone ``f >= 0`` covers the tumour ``distance <= 0`` (both nodal; distance in m).
 
     - ``volume_ml``, ``residual_ml``, ``ablated_fraction``: tumour tissue, what of it is alive, and the dead share;
@@ -197,7 +198,8 @@ def tumour_measures(mesh: Mesh, f: Array, distance: Array, organ: Distance | Non
       lives has a diameter 30 % less than one of the tumour (66 % of the volume dead), else none. This is what was
       destroyed at once; mRECIST itself is read off enhancement in a later image.
 
-    Raises ValueError when the tumour touches no tissue of the mesh.
+    ``margins``: the tumour's :func:`margin_map` with the same ``organ``, where it is known already. Raises ValueError
+    when the tumour touches no tissue of the mesh.
     """
     cells = tissue_cells(mesh)
     volume = volume_above(mesh.points, mesh.cells, -distance, 0.0, mesh.axisymmetric, cells)
@@ -205,7 +207,7 @@ def tumour_measures(mesh: Mesh, f: Array, distance: Array, organ: Distance | Non
         raise ValueError("the tumour lies in no tissue of this mesh")
     residual, at = common(mesh, -distance, -f, cells)
     fraction = min(max(1.0 - residual / volume, 0.0), 1.0)
-    margins = margin_map(mesh, f, distance, organ)
+    margins = margin_map(mesh, f, distance, organ) if margins is None else margins
     reach, where, shares = -math.inf, None, dict.fromkeys(STEPS, 0.0)
     if margins is not None:
         reach = float(margins.margin.min())

@@ -35,7 +35,7 @@ def summary_of(simulation: Simulation, history: Any, probes: Any, last: Frame, *
     their tables, one entry a step."""
     case, mesh, s = simulation.case, simulation.mesh, simulation.state
     distances = {path: shape.distance(_in_space(simulation)) for path, shape in simulation.domain.tumours.items()}
-    exposure = _Exposure(simulation)
+    exposure = Exposure(simulation)
     summary = summarise(
         case_name=case.name, case_sha256=case.sha256, version=rfasim.__version__, criterion=case.zone.criterion,
         mesh=mesh, mesh_seconds=mesh_seconds, history=history, probes=probes, last=last,
@@ -43,7 +43,7 @@ def summary_of(simulation: Simulation, history: Any, probes: Any, last: Frame, *
         tip=case.electrodes[0].tip_point, direction=case.electrodes[0].axis,
         vaporised_water=float(simulation.storage.water_mass @ s.most_lost) + s.boiled_off / case.boiling.latent_heat,
         tumours=list(_tumour_rows(simulation, distances)),
-        structures=list(_structure_rows(simulation, exposure)),
+        structures=list(structure_rows(simulation, exposure)),
         vessels=vessel_rows(simulation, exposure),
     )  # fmt: skip
     summary["zone"]["healthy_ml"] = _healthy(simulation, distances)
@@ -99,7 +99,7 @@ def _tumour_rows(simulation: Simulation, distances: dict[str, Array]) -> Iterato
     for (path, distance), by_model in zip(distances.items(), models, strict=True):
         row = tumour_measures(simulation.mesh, _level(simulation), distance, organ)
         at = row["minimal_margin_at_mm"]
-        beside = None if at is None else _nearest(simulation, 1e-3 * np.array([at]))
+        beside = None if at is None else nearest(simulation, 1e-3 * np.array([at]))
         yield {"name": every[path].name or path, **row, "minimal_margin_near": beside,
                "by_model": by_model}  # fmt: skip
 
@@ -127,15 +127,15 @@ def _structures(simulation: Simulation) -> Iterator[tuple[str, Distance | None, 
         yield name, None if shape is None else shape.distance, np.zeros((0, 3)) if shape is None else shape.labelled
 
 
-def _nearest(simulation: Simulation, point: Array) -> dict[str, Any] | None:
-    """What is nearest to ``point`` (1, 3), if within :data:`NEAR`."""
+def nearest(simulation: Simulation, point: Array) -> dict[str, Any] | None:
+    """The vessel, capsule or organ nearest to ``point`` (1, 3) [m], and how far it is, if within :data:`NEAR`."""
     tubes = [(vessel.name, vessel.geometry().distance) for vessel in simulation.domain.vessels]
     others = [(name, distance) for name, distance, _ in _structures(simulation) if distance is not None]
     best = min(((float(distance(point)[0]), name) for name, distance in (*tubes, *others)), default=(np.inf, ""))
     return {"name": best[1], "distance_mm": 1e3 * max(best[0], 0.0)} if best[0] <= NEAR else None
 
 
-def _structure_rows(simulation: Simulation, exposure: _Exposure) -> Iterator[dict[str, Any]]:
+def structure_rows(simulation: Simulation, exposure: Exposure) -> Iterator[dict[str, Any]]:
     """The ``structures`` part: how near the zone comes to each, how much of it dies, how hot it gets."""
     mesh, f = simulation.mesh, _level(simulation)
     zone = zone_points(mesh, f)
@@ -153,7 +153,7 @@ def _structure_rows(simulation: Simulation, exposure: _Exposure) -> Iterator[dic
         yield row
 
 
-class _Exposure:
+class Exposure:
     """Highest temperature [degC] and dose [equivalent min at 43 degC] of the whole run in tissue at points (n, 3), and
     on the surface where a nodal ``distance`` is zero; None where neither lies in tissue of the mesh."""
 
@@ -188,9 +188,9 @@ class _Exposure:
         return float(every[:, 0].max()), float(np.expm1(every[:, 1].max()))
 
 
-def vessel_rows(simulation: Simulation, exposure: _Exposure | None = None) -> list[dict[str, Any]]:
+def vessel_rows(simulation: Simulation, exposure: Exposure | None = None) -> list[dict[str, Any]]:
     """What ``summary.json`` tells of each vessel; of those held at their temperature no flow is known."""
-    exposure = exposure or _Exposure(simulation)
+    exposure = exposure or Exposure(simulation)
     d, s = simulation.domain, simulation.state
     told = {} if simulation.blood is None else simulation.blood.rows()
     for index, vessel in enumerate(d.vessels):

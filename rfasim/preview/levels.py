@@ -45,10 +45,12 @@ class Setting:
     """how many times the zone is shown on the way"""
 
 
+SEVERAL_CONTACTS = 3e-5
+"""largest tolerance of the potential with more than one contact"""
 LEVELS: dict[Level, Setting] = {
     "coarse": Setting(
-        size=0.8e-3, rim_size=0.8e-3, grow=1.0, zone_size=5e-3, vessel_size=10e-3, resolve_from=50e-3, tolerance=2.0,
-        max_step=90.0, heat_tolerance=1e-3, potential_tolerance=1e-3, first_step=1.0, reach=0.045, frames=10,
+        size=0.8e-3, rim_size=0.8e-3, grow=1.0, zone_size=4e-3, vessel_size=5e-3, resolve_from=6e-3, tolerance=4.0,
+        max_step=120.0, heat_tolerance=1e-3, potential_tolerance=2e-4, first_step=3.0, reach=0.045, frames=6,
     ),
     "fine": Setting(
         size=0.6e-3, rim_size=0.3e-3, grow=0.8, zone_size=3e-3, vessel_size=3e-3, resolve_from=4e-3, tolerance=1.0,
@@ -74,9 +76,11 @@ def at_level(case: Case, level: Level) -> Case:
         "max_step": max(s.max_step, time.max_step),
         "first_step": max(s.first_step, time.first_step),
     }
+    # between several contacts currents are differences, which asks for more of the potential
+    potential = s.potential_tolerance if len(case.terminals) < 2 else min(s.potential_tolerance, SEVERAL_CONTACTS)
     solves = {
         "heat_tolerance": max(s.heat_tolerance, solver.heat_tolerance),
-        "potential_tolerance": max(s.potential_tolerance, solver.potential_tolerance),
+        "potential_tolerance": max(potential, solver.potential_tolerance),
         "threads": 1,
     }
     resolve = {"resolve_from": max(s.resolve_from, circulation.resolve_from)}

@@ -32,13 +32,15 @@ from rfasim.preview.levels import Level, at_level, within_reach
 from rfasim.preview.surfaces import patches
 from rfasim.simulation import Simulation
 from rfasim.solver.level_set import distance_to_surface
-from rfasim.summary import summary_of
+from rfasim.summary import Exposure, nearest, structure_rows, summary_of
 from rfasim.tables import strict_json
 from rfasim.views import MARGIN_COLOURS, MARGIN_ENDS
 
 Array = NDArray[np.float64]
 MESH, LEVELS, SURFACE = "mesh.pickle", "levels", "zone.npy"
 RESULT = "result"
+FAR = 5e-3
+"""a tumour that is farther [m] from the zone is not worth a second at a first look"""
 
 
 class Cancelled(Exception):
@@ -191,14 +193,16 @@ def run(job: Job, send: Send, check: Callable[[], None]) -> None:
             if growth.add(last.time, measure(model, last.damage)):
                 send(_zone(where, model, last.time, grid), growth.bytes())
         check()
-        summary = kept.summary()
+        summary, files = quick_numbers(simulation, kept.columns, folder, thorough=job.level == "fine")
         done = {"event": "done", **where, "seconds": round(time.monotonic() - started, 2)}
         done |= told_of(summary, case, asked, domain)
         done["history"] = kept.history()
-        done["difference"] = difference(job.against, mesh, kept.level(model))
-        done["tumours"] = _margin_surfaces(folder, simulation, kept.level(model))
+        done["difference"] = difference(job.against, np.load(folder / SURFACE))
+        done["tumours"] = files
         done["end_s"] = last.time
         send(strict_json(done), None)
+        check()
+        kept.finish()  # for the report, which can wait
     for name in job.models[1:]:
         check()
         other = Growth(mesh, grid)
@@ -258,36 +262,59 @@ class _Kept:
         np.save(times.with_suffix(".part.npy"), np.array(self.times))
         times.with_suffix(".part.npy").replace(times)
 
-    def level(self, model: str) -> Array:
-        return np.asarray(measure(model, self.last.damage))
-
     def history(self) -> dict[str, list[float]]:
         names = ("time_s", "power_w", "impedance_ohm", "max_temperature_c", "zone_volume_ml")
         return {name: [round(float(value), 4) for value in self.columns[name]] for name in names}
 
-    def summary(self) -> dict[str, Any]:
-        """All numbers of a fine run, written with its result; of a coarse one those of zone and tumours."""
-        simulation, last = self.simulation, self.last
-        if self.writer is None:
-            return quick_numbers(simulation)
-        found = summary_of(simulation, self.columns, self.probes, last, mesh_seconds=self.mesh_seconds,
-                           wall_seconds=time.monotonic() - self.started)  # fmt: skip
-        self.writer.finish(found)
-        return found
+    def finish(self) -> None:
+        """Write the whole result of a fine run."""
+        if self.writer is not None:
+            found = summary_of(
+                self.simulation, self.columns, self.probes, self.last, mesh_seconds=self.mesh_seconds,
+                wall_seconds=time.monotonic() - self.started,
+            )  # fmt: skip
+            self.writer.finish(found)
 
 
-def quick_numbers(simulation: Simulation) -> dict[str, Any]:
-    """The parts of ``summary.json`` that a first look needs: zone and tumours."""
-    case, mesh = simulation.case, simulation.mesh
+def quick_numbers(simulation: Simulation, columns: Mapping[str, list[Any]], folder: Path, *,
+                  thorough: bool) -> tuple[dict[str, Any], list[dict[str, str]]]:  # fmt: skip
+    """The parts of ``summary.json`` that the page shows, and the tumours' surfaces in the colours of their margin.
+
+    A look that is not ``thorough`` leaves out tumours that are far from the zone, and organs at risk.
+    """
+    case, mesh, domain = simulation.case, simulation.mesh, simulation.domain
     level = np.asarray(simulation.state.damage.measure(case.zone.criterion))
+    surface = zone_surface(mesh, level)
+    np.save(folder / SURFACE, surface)
     device = case.electrodes[0]
-    around = simulation.domain.surroundings
-    organ = None if around is None or around.organ is None else around.organ.distance
-    tumours = []
-    for path, shape in simulation.domain.tumours.items():
-        row = tumour_measures(mesh, level, shape.distance(mesh.points), organ)
-        tumours.append({"name": case.every_tumour[path].name or path, **row, "minimal_margin_near": None})
-    return {"zone": zone_measures(mesh, level, device.tip_point, device.axis), "tumours": tumours, "vessels": []}
+    tumours, files = [], []
+    for number, (path, shape) in enumerate(domain.tumours.items()):
+        low, high = (np.asarray(end) for end in shape.bounds())
+        away = np.maximum(0.0, np.maximum(low - surface.reshape(-1, 3), surface.reshape(-1, 3) - high))
+        if number and not thorough and (len(surface) == 0 or np.linalg.norm(away, axis=1).min() > FAR):
+            continue
+        distance = shape.distance(mesh.points)
+        margins = margin_map(mesh, level, distance)
+        row = tumour_measures(mesh, level, distance, margins=margins)
+        at = row["minimal_margin_at_mm"]
+        beside = None if at is None else nearest(simulation, 1e-3 * np.array([at]))
+        tumours.append({"name": case.every_tumour[path].name or path, **row, "minimal_margin_near": beside})
+        if margins is not None:
+            name = path.replace("[", "_").replace("]", "")
+            parts = banded(margins, [1e-3 * end for end in MARGIN_ENDS[1:-1]])
+            (folder / f"margin_{name}.mz3").write_bytes(patches(parts, MARGIN_COLOURS))
+            files.append({"id": name, "file": f"margin_{name}.mz3"})
+    told: dict[str, Any] = {
+        "zone": zone_measures(mesh, level, device.tip_point, device.axis), "tumours": tumours,
+        "vessels": [] if simulation.blood is None else list(simulation.blood.rows().values()),
+        "electrical": {
+            "delivered_energy_j": float(columns["electrical_j"][-1]),
+            "roll_off_time_s": simulation.state.memory.roll_off_time,
+        },
+    }  # fmt: skip
+    if thorough:
+        told["structures"] = list(structure_rows(simulation, Exposure(simulation)))
+    return told, files
 
 
 def _reading(frame: Frame) -> dict[str, Any]:
@@ -318,10 +345,9 @@ def told_of(summary: Mapping[str, Any], case: Case, asked: Case, domain: Domain)
     }
 
 
-def difference(against: str | None, mesh: Mesh, level: Array) -> dict[str, float] | None:
+def difference(against: str | None, surface: Array) -> dict[str, float] | None:
     """How far this zone is from the coarse one: distances between the surfaces, both ways, and volumes."""
     path = None if against is None else Path(against) / SURFACE
-    surface = zone_surface(mesh, level)
     if path is None or not path.is_file() or len(surface) == 0:
         return None
     other = np.load(path)
@@ -338,21 +364,6 @@ def difference(against: str | None, mesh: Mesh, level: Array) -> dict[str, float
         "largest_mm": round(1e3 * float(away.max()), 3),
         "volume_percent": round(100 * (volumes[0] / volumes[1] - 1), 2),
     }
-
-
-def _margin_surfaces(folder: Path, simulation: Simulation, level: Array) -> list[dict[str, str]]:
-    """The tumours' surfaces in the colours of their margin, as files; and the zone's surface, to compare with."""
-    np.save(folder / SURFACE, zone_surface(simulation.mesh, level))
-    out = []
-    for path, shape in simulation.domain.tumours.items():
-        margins = margin_map(simulation.mesh, level, shape.distance(simulation.mesh.points))
-        if margins is None:
-            continue
-        name = path.replace("[", "_").replace("]", "")
-        parts = banded(margins, [1e-3 * end for end in MARGIN_ENDS[1:-1]])
-        (folder / f"margin_{name}.mz3").write_bytes(patches(parts, MARGIN_COLOURS))
-        out.append({"id": name, "file": f"margin_{name}.mz3"})
-    return out
 
 
 def surface_at(folder: Path, model: str, at: float) -> Array:

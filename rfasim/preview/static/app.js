@@ -14,7 +14,7 @@ import { flip } from "./geometry.js";
 const $ = (id) => document.getElementById(id);
 const PRESETS = { case: null, liver: [30, 150], tissue: [50, 400], full: null };
 
-const state = { data: null, scene: null, compare: false, estimate: null, chance: null, connected: false };
+const state = { data: null, scene: null, compare: false, estimate: null, chance: null, connected: false, reconnected: false };
 const runs = new Runs();
 const plan = new Plan((changes) => set(changes));
 const results = new Results((seconds) => timeline.set(seconds));
@@ -42,7 +42,6 @@ const events = {
     say(event.message, true, event.lines);
   },
   started: (event) => {
-    if (event.run > runs.number) newRun(event.run);
     runs.started(event);
     showRun();
   },
@@ -87,14 +86,13 @@ const link = new Link({
   onEvent: (event, data) => {
     const handler = events[event.event];
     if (!handler) return;
-    // a start of a run comes first; anything else of another run is late
-    if (event.run !== undefined && event.event !== "started" && event.run !== runs.number) return;
-    if (event.event === "started" && event.run < runs.number) return;
+    if (event.run !== undefined && event.event !== "cancelled" && !belongs(event)) return;
     handler(event, data);
   },
   onOpen: () => {
-    state.connected = true;
+    Object.assign(state, { connected: true, reconnected: true });
     runs.cancelled();
+    if (state.compare) link.send({ do: "compare", on: true });
     showBanner("");
     showRun();
   },
@@ -108,6 +106,15 @@ const link = new Link({
     showRun();
   },
 });
+
+// Whether an event is of the newest run. A higher number is a new run, of which a page that was loaded again may not
+// have seen the start; after a connection was lost the server may have been started anew, and count anew.
+function belongs(event) {
+  if (event.run < runs.number && !state.reconnected) return false;
+  if (event.run !== runs.number || (state.reconnected && event.event === "started")) newRun(event.run);
+  state.reconnected = false;
+  return true;
+}
 
 // ---- scene and case
 
@@ -128,8 +135,7 @@ async function openScene(event) {
       PRESETS.full = [(low + high) / 2, high - low];
       const entries = [["case", "As opened"], ["liver", "Liver"], ["tissue", "Soft tissue"], ["full", "Full range"], ["", "Own"]];
       options($("preset"), PRESETS.case ? entries : entries.slice(1), "");
-      const first = PRESETS.case ? "case" : "tissue";
-      views.setWindow(...PRESETS[first]);
+      const first = PRESETS.case ? "case" : "tissue"; // which is what views.open takes
       showWindow(...PRESETS[first], first);
     }
     say("");
@@ -166,9 +172,7 @@ function signature() {
 const stale = () => runs.number >= 0 && runs.signature !== null && runs.signature !== signature();
 
 function newRun(number) {
-  runs.number = number;
-  runs.clear();
-  runs.signature = signature();
+  runs.begin(number, signature());
   state.estimate = state.chance = null;
   timeline.atEnd = true;
   surfaceWishes.clear();
@@ -362,6 +366,7 @@ $("uncertainty").addEventListener("click", () => {
   }
   state.estimate = { done: 0, of: number, signature: signature() };
   state.chance = null;
+  runs.cancelled(); // the solvers turn to the estimate
   showRun();
   link.send({ do: "uncertainty", runs: number });
 });
@@ -392,7 +397,7 @@ window.rfasim = Object.freeze({
     estimate: state.estimate, stale: stale(), time: timeline.time, loaded: Boolean(views.scene && views.sides.a.slices.ready),
     crosshair: flip(views.camera.crosshair), window: views.windowed ?? null, spacing: views.spacing ?? null,
   }),
-  lastRun: () => structuredClone({ number: runs.number, sides: runs.sides, running: runs.running, growing: runs.growing }),
+  lastRun: () => structuredClone({ number: runs.number, count: runs.count, sides: runs.sides, running: runs.running, growing: runs.growing }),
   canvasPointOf: (lps, view, side = "a") => views.pagePoint(lps, view, side),
   zoneVoxels: (side = "a", model = state.data?.case.zone_model) => runs.times(side, model)?.count(timeline.time) ?? 0,
   surfaces: (side = "a") => [...(views.sides[side]?.space.surfaces.keys() ?? [])],

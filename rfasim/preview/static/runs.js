@@ -4,25 +4,13 @@ const KEYS = ["time_s", "power_w", "impedance_ohm", "max_temperature_c", "zone_v
 
 export class Runs {
   constructor() {
-    this.number = -1;
-    this.clear();
+    this.count = -1;
+    this.begin(-1, null);
   }
 
-  clear() {
-    this.sides = {};
-    this.zones = new Map();
-    this.signature = null;
-  }
-
-  // Whether an event belongs to the newest run; a newer number starts over.
-  current(event, signature) {
-    if (event.run < this.number) return false;
-    if (event.run > this.number) {
-      this.number = event.run;
-      this.clear();
-      this.signature = signature;
-    }
-    return true;
+  // A new run replaces all that is known. The signature says what plan it is of.
+  begin(number, signature) {
+    Object.assign(this, { number, signature, sides: {}, zones: new Map(), count: this.count + 1 });
   }
 
   level(event) {

@@ -1,17 +1,30 @@
-// Shaders given to NiiVue: one for slices, which lays the zone or the probabilities over them, and three for surfaces.
+// Shaders given to NiiVue: programs for slices, which lay the zone or the probabilities over them, and for surfaces.
 
 export const FIELD_UNIT = 12; // a texture unit that NiiVue uses for nothing that this page shows
 
+// The same as NiiVue's own.
+const SLICE_VERTICES = `#version 300 es
+layout(location=0) in vec3 pos;
+uniform int axCorSag;
+uniform mat4 mvpMtx;
+uniform mat4 frac2mm;
+uniform float slice;
+out vec3 texPos;
+void main() {
+  texPos = axCorSag > 1 ? vec3(slice, pos.xy) : axCorSag > 0 ? vec3(pos.x, slice, pos.y) : vec3(pos.xy, slice);
+  gl_Position = mvpMtx * frac2mm * vec4(texPos, 1.0);
+}`;
+
 // The zone comes as a small texture of its own and not as a NiiVue overlay, because an overlay would have to be
 // rebuilt on the whole background grid at every step of the time slider.
-export const SLICE_SHADER = `#version 300 es
+// What is not shown is left out by the preprocessor, not by branches: software GL computes all branches.
+const SLICE_FRAGMENTS = `
 precision highp int;
 precision highp float;
 uniform highp sampler3D volume;
 uniform highp sampler3D overlay;
 uniform highp sampler3D field;
 uniform mat4 frac2field;
-uniform float overlays;
 uniform float opacity;
 uniform float strength;
 uniform vec3 marks;
@@ -23,7 +36,7 @@ out vec4 color;
 
 // How much of the line of a value lies in this pixel; the line is about two and a half pixels wide.
 float line(float value, float slope, float at) {
-  return 1.0 - smoothstep(0.6, 1.4, abs(value - at) / slope);
+  return strength * (1.0 - smoothstep(0.6, 1.4, abs(value - at) / slope));
 }
 
 void cover(vec3 with, float alpha) {
@@ -32,39 +45,71 @@ void cover(vec3 with, float alpha) {
 
 void main() {
   color = vec4(texture(volume, texPos).rgb, opacity);
+#ifdef OUTLINES
   // Outlines of the anatomy: where the label under a neighbouring pixel is another. The label with the higher alpha
   // (views.js gives it) colours the line.
-  vec4 edge = vec4(0.0);
-  if (overlays > 0.0) {
-    ivec3 size = textureSize(overlay, 0);
-    vec3 at = texPos * vec3(size);
-    vec3 right = 1.5 * dFdx(texPos) * vec3(size);
-    vec3 up = 1.5 * dFdy(texPos) * vec3(size);
-    vec4 here = texelFetch(overlay, min(ivec3(at), size - 1), 0);
-    vec4 beside = texelFetch(overlay, clamp(ivec3(at + right), ivec3(0), size - 1), 0);
-    vec4 above = texelFetch(overlay, clamp(ivec3(at + up), ivec3(0), size - 1), 0);
-    if (beside.rgb != here.rgb) edge = beside.a > here.a ? beside : here;
-    if (above.rgb != here.rgb) {
-      vec4 winner = above.a > here.a ? above : here;
-      if (winner.a > edge.a) edge = winner;
-    }
-    if (here.a > 0.0) cover(here.rgb, 0.07);
-  }
-  vec3 lines = vec3(0.0);
-  if (strength > 0.0) {
-    vec3 at = (frac2field * vec4(texPos, 1.0)).xyz;
-    float value = texture(field, at).r;
-    if (any(lessThan(at, vec3(0.0))) || any(greaterThan(at, vec3(1.0)))) value = 0.0;
-    float slope = max(fwidth(value), 1e-4);
-    lines = strength * vec3(line(value, slope, marks.x), line(value, slope, marks.y), line(value, slope, marks.z));
-    vec3 with = value >= marks.x ? highColour : value >= marks.y ? middleColour : lowColour;
-    cover(with, value >= marks.z ? 0.28 * strength : 0.0);
-  }
-  if (edge.a > 0.0) cover(edge.rgb, 0.9); // over the fill: what of the tumour lies in the zone has to be seen
-  cover(lowColour, lines.z);
-  cover(middleColour, lines.y);
-  cover(highColour, lines.x);
+  ivec3 size = textureSize(overlay, 0);
+  vec3 voxel = texPos * vec3(size);
+  vec3 right = 1.5 * dFdx(voxel);
+  vec3 up = 1.5 * dFdy(voxel);
+  vec4 here = texelFetch(overlay, min(ivec3(voxel), size - 1), 0);
+  vec4 beside = texelFetch(overlay, clamp(ivec3(voxel + right), ivec3(0), size - 1), 0);
+  vec4 above = texelFetch(overlay, clamp(ivec3(voxel + up), ivec3(0), size - 1), 0);
+  vec4 edge = beside.a > here.a ? beside : here;
+  if (above.a > edge.a) edge = above;
+  if (beside.rgb == here.rgb && above.rgb == here.rgb) edge.a = 0.0;
+  cover(here.rgb, here.a > 0.0 ? 0.07 : 0.0);
+#endif
+#ifdef FIELD
+  vec3 at = (frac2field * vec4(texPos, 1.0)).xyz;
+  vec3 within = step(0.0, at) * step(at, vec3(1.0));
+  float value = texture(field, at).r * within.x * within.y * within.z;
+  float slope = max(fwidth(value), 1e-4);
+  vec3 fill = value >= marks.x ? highColour : value >= marks.y ? middleColour : lowColour;
+  cover(fill, value >= marks.z ? 0.28 * strength : 0.0);
+#endif
+#ifdef OUTLINES
+  cover(edge.rgb, edge.a > 0.0 ? 0.9 : 0.0); // over the fill: what of the tumour lies in the zone has to be seen
+#endif
+#ifdef FIELD
+#ifdef BANDS
+  cover(lowColour, line(value, slope, marks.z));
+  cover(middleColour, line(value, slope, marks.y));
+#endif
+  cover(highColour, line(value, slope, marks.x));
+#endif
 }`;
+
+// A program as NiiVue takes them: `use` and `uniforms`.
+function linked(gl, vertices, fragments) {
+  const program = gl.createProgram();
+  for (const [type, source] of [[gl.VERTEX_SHADER, vertices], [gl.FRAGMENT_SHADER, fragments]]) {
+    const shader = gl.createShader(type);
+    gl.shaderSource(shader, source);
+    gl.compileShader(shader);
+    gl.attachShader(program, shader);
+  }
+  gl.linkProgram(program);
+  if (!gl.getProgramParameter(program, gl.LINK_STATUS)) throw new Error(gl.getProgramInfoLog(program));
+  const uniforms = {};
+  for (let i = 0; i < gl.getProgramParameter(program, gl.ACTIVE_UNIFORMS); i++) {
+    const { name } = gl.getActiveUniform(program, i);
+    uniforms[name] = gl.getUniformLocation(program, name);
+  }
+  return { program, uniforms, use: (context) => context.useProgram(program) };
+}
+
+// Names: OUTLINES, FIELD, BANDS.
+export function sliceProgram(gl, names) {
+  const defines = names.map((name) => `#define ${name}\n`).join("");
+  return linked(gl, SLICE_VERTICES, `#version 300 es\n${defines}${SLICE_FRAGMENTS}`);
+}
+
+// Draws nothing.
+export function idleProgram(gl) {
+  const vertices = "#version 300 es\nlayout(location=0) in vec3 pos;\nvoid main() { gl_Position = vec4(2.0); }";
+  return linked(gl, vertices, "#version 300 es\nprecision highp float;\nout vec4 color;\nvoid main() { color = vec4(0.0); }");
+}
 
 // Surfaces in 3-D: lit from the viewer's side, so that no side is black.
 export const SOLID_SHADER = `#version 300 es

@@ -1,7 +1,7 @@
 // Axial, coronal and sagittal slices on one canvas: a NiiVue viewer with a layout that fills every tile.
 
 import { CHANCES, ZONE, unit } from "./palette.js";
-import { FIELD_UNIT, SLICE_SHADER } from "./shaders.js";
+import { FIELD_UNIT, idleProgram, sliceProgram } from "./shaders.js";
 import { clamp, invertedAffine, multiplied, transposed } from "./geometry.js";
 
 // Components of RAS millimetres that run across, up and through a slice, by NiiVue's number of the slice type.
@@ -17,7 +17,8 @@ const CHANCE_LOOKS = { marks: [0.95, 0.5, 0.05], colours: CHANCES.map(({ colour 
 
 export class Slices {
   constructor(canvas, camera, onDrawn) {
-    Object.assign(this, { canvas, camera, onDrawn, places: [], width: 0, height: 0, waiting: false, frames: 0 });
+    Object.assign(this, { canvas, camera, onDrawn, places: [], width: 0, height: 0, waiting: false, frames: 0, programs: new Map() });
+    Object.assign(this, { layout: [], version: 0, states: new Map(), drawn: new Map() });
     this.viewer = new niivue.Niivue({
       isRadiologicalConvention: true,
       sagittalNoseLeft: true,
@@ -36,23 +37,24 @@ export class Slices {
 
   async start() {
     const { viewer } = this;
+    // kept between drawings, so that one slice can be drawn anew
+    this.canvas.getContext("webgl2", { preserveDrawingBuffer: true, alpha: false, antialias: false });
     await viewer.attachToCanvas(this.canvas);
     // NiiVue letterboxes every slice to the volume's shape; these two make a slice fill its tile, all at one scale.
     viewer.calculateWidthHeight = (type, scale, width, height) => [width, height];
     viewer.screenFieldOfViewExtendedMM = (type) => this.fieldOfView(type);
-    viewer.setCustomSliceShader(SLICE_SHADER);
+    // NiiVue derives the gradient of every background for volume rendering, which is not used here and takes longest
+    viewer.blurShader = viewer.sobelFirstOrderShader = idleProgram(viewer.gl);
     this.fieldTexture = this.texture();
-    this.uniforms((gl, at) => {
-      gl.uniform1i(at.field, FIELD_UNIT);
-      gl.uniform1f(at.strength, 0);
-    });
-    const draw = viewer.drawScene.bind(viewer);
+    const clear = viewer.clearBounds.bind(viewer);
+    viewer.clearBounds = (mask, rectangle) => {
+      if (!this.partly || rectangle) clear(mask, rectangle);
+    };
+    this.drawLayout = viewer.drawScene.bind(viewer);
     viewer.drawScene = () => {
-      this.place();
-      if (!this.places.length || this.canvas.width === 0) return;
-      draw();
-      this.frames++;
-      this.onDrawn();
+      // NiiVue draws when sizes or volumes change: everything then
+      this.version++;
+      this.paint();
     };
   }
 
@@ -60,7 +62,33 @@ export class Slices {
   arrange(places) {
     this.places = places;
     this.width = 0;
-    this.request();
+    this.changed();
+  }
+
+  // Draw the tiles that look different from what is on the canvas. A scrolled slice leaves the two others as they are,
+  // which is two thirds of the work.
+  paint() {
+    this.place();
+    if (!this.ready || !this.layout.length || this.canvas.width === 0) return;
+    const { viewer, camera } = this;
+    if (this.windowMoved) viewer.refreshLayers(viewer.volumes[0], 0);
+    this.windowMoved = false;
+    viewer.scene.crosshairPos = viewer.mm2frac(camera.crosshair);
+    viewer.scene.pan2Dxyzmm = [...camera.pan, camera.zoom];
+    const look = [this.version, ...camera.pan, camera.zoom].join();
+    const state = ({ sliceType }) => `${look} ${camera.crosshair[PLANES[sliceType].through]}`;
+    this.partly = this.look === look;
+    const layout = this.layout.filter((tile) => !this.partly || this.states.get(tile) !== state(tile));
+    if (layout.length) {
+      viewer.customLayout = layout;
+      viewer.customSliceShader = this.program();
+      this.drawLayout();
+      this.remember(this.partly);
+      this.frames++;
+    }
+    this.look = look;
+    this.states = new Map(this.layout.map((tile) => [tile, state(tile)]));
+    this.onDrawn();
   }
 
   // Give NiiVue the layout in whole pixels, with a dark line between tiles.
@@ -68,7 +96,8 @@ export class Slices {
     const { width, height } = this.canvas;
     if (width === this.width && height === this.height) return;
     [this.width, this.height] = [width, height];
-    this.viewer.customLayout = this.places.map(({ view, left, top, width: w, height: h }) => {
+    this.version++;
+    this.layout = this.places.map(({ view, left, top, width: w, height: h }) => {
       const [x, y] = [Math.round(left * width), Math.round(top * height)];
       const [right, bottom] = [Math.round((left + w) * width), Math.round((top + h) * height)];
       const gap = [right < width ? 2 : 0, bottom < height ? 2 : 0];
@@ -83,9 +112,9 @@ export class Slices {
     const { extentsMin: low, extentsMax: high } = this.viewer.volumeObject3D;
     const size = (layout) => [layout.position[2] * this.width, layout.position[3] * this.height];
     const { across, up, through } = PLANES[type];
-    const [w, h] = size(this.viewer.customLayout.find((layout) => layout.sliceType === type));
+    const [w, h] = size(this.layout.find((layout) => layout.sliceType === type));
     // tiles of one size are drawn at one scale, that of the largest slice
-    const alike = this.viewer.customLayout.filter((layout) => Math.abs(size(layout)[0] - w) + Math.abs(size(layout)[1] - h) < 8);
+    const alike = this.layout.filter((layout) => Math.abs(size(layout)[0] - w) + Math.abs(size(layout)[1] - h) < 8);
     const millimetres = Math.max(
       ...alike.map(({ sliceType }) => {
         const plane = PLANES[sliceType];
@@ -101,56 +130,64 @@ export class Slices {
     };
   }
 
-  async show(background, labels) {
+  // Take volumes all at once: NiiVue's addVolume would redo every layer for each.
+  show(background, labels) {
     const { viewer } = this;
-    while (viewer.volumes.length) viewer.removeVolume(viewer.volumes.at(-1));
-    viewer.addVolume(background);
-    if (labels) viewer.addVolume(labels);
-    this.setField(null);
+    viewer.volumes = labels ? [background, labels] : [background];
+    viewer.back = background;
+    viewer.overlays = viewer.volumes.slice(1);
+    this.field = null;
+    viewer.updateGLVolume();
   }
 
   get ready() {
     return this.viewer.volumes.length > 0;
   }
 
-  setWindow(centre, width) {
-    const image = this.viewer.volumes[0];
-    image.cal_min = centre - width / 2;
-    image.cal_max = centre + width / 2;
-    this.viewer.refreshLayers(image, 0);
-    this.request();
+  // After a change of the window; many changes until the next frame are one.
+  refreshBackground(image) {
+    if (this.viewer.volumes[0] === image) this.windowMoved = true;
+    this.changed();
   }
 
   setOutlines(on) {
-    this.uniforms((gl, at) => gl.uniform1f(at.overlays, on ? 1 : 0));
     this.outlines = on;
-    this.request();
+    this.changed();
   }
 
   // What lies over the slices: the zone at a time, or the probabilities, or null.
   setField(field) {
-    const key = field && `${field.time} ${field.strength}`;
-    if (field?.source === this.shownSource && key === this.shownKey) return;
-    const refill = field && (field.source !== this.shownSource || field.time !== this.shownTime);
+    const refill = field && (field.source !== this.field?.source || field.time !== this.field?.time);
+    if (!refill && field?.strength === this.field?.strength) return;
     if (refill && this.ready) this.fill(field.source, field.time);
-    this.shownSource = field?.source;
-    this.shownTime = field?.time;
-    this.shownKey = key;
-    const looks = field?.chance ? CHANCE_LOOKS : ZONE_LOOKS;
-    this.uniforms((gl, at) => {
-      gl.uniform1f(at.strength, field && this.ready ? field.strength : 0);
-      gl.uniform3fv(at.marks, looks.marks);
-      gl.uniform3fv(at.highColour, looks.colours[0]);
-      gl.uniform3fv(at.middleColour, looks.colours[1]);
-      gl.uniform3fv(at.lowColour, looks.colours[2]);
-    });
-    this.request();
+    this.field = this.ready ? field : null;
+    this.changed();
   }
 
-  uniforms(set) {
-    const shader = this.viewer.customSliceShader;
-    shader.use(this.viewer.gl);
-    set(this.viewer.gl, shader.uniforms);
+  // The program that draws what is on, no more.
+  program() {
+    const { gl, volumes } = this.viewer;
+    const names = [];
+    if (this.outlines && volumes.length > 1) names.push("OUTLINES");
+    if (this.field) names.push("FIELD");
+    if (this.field?.chance) names.push("BANDS");
+    const key = names.join();
+    if (!this.programs.has(key)) this.programs.set(key, sliceProgram(gl, names));
+    const program = this.programs.get(key);
+    const at = program.uniforms;
+    const looks = this.field?.chance ? CHANCE_LOOKS : ZONE_LOOKS;
+    program.use(gl);
+    gl.uniform1i(at.volume, 0);
+    gl.uniform1i(at.overlay, 2);
+    gl.uniform1i(at.field, FIELD_UNIT);
+    if (!this.field) return program;
+    gl.uniformMatrix4fv(at.frac2field, false, this.toTexture);
+    gl.uniform1f(at.strength, this.field.strength);
+    gl.uniform3fv(at.marks, looks.marks);
+    gl.uniform3fv(at.highColour, looks.colours[0]);
+    gl.uniform3fv(at.middleColour, looks.colours[1]);
+    gl.uniform3fv(at.lowColour, looks.colours[2]);
+    return program;
   }
 
   texture() {
@@ -175,9 +212,9 @@ export class Slices {
     gl.bindTexture(gl.TEXTURE_3D, this.fieldTexture);
     gl.pixelStorei(gl.UNPACK_ALIGNMENT, 1);
     gl.texImage3D(gl.TEXTURE_3D, 0, gl.R8, nx, ny, nz, 0, gl.RED, gl.UNSIGNED_BYTE, source.field(time));
-    const toTexture = [1 / nx, 0, 0, 0, 0, 1 / ny, 0, 0, 0, 0, 1 / nz, 0, 0.5 / nx, 0.5 / ny, 0.5 / nz, 1];
+    const toFraction = [1 / nx, 0, 0, 0, 0, 1 / ny, 0, 0, 0, 0, 1 / nz, 0, 0.5 / nx, 0.5 / ny, 0.5 / nz, 1];
     const toVoxel = multiplied(invertedAffine(transposed(source.affine)), Array.from(volumes[0].frac2mm));
-    this.uniforms((context, at) => context.uniformMatrix4fv(at.frac2field, false, multiplied(toTexture, toVoxel)));
+    this.toTexture = multiplied(toFraction, toVoxel);
   }
 
   // Draw at the browser's next frame; many wishes make one drawing.
@@ -186,18 +223,14 @@ export class Slices {
     this.waiting = true;
     requestAnimationFrame(() => {
       this.waiting = false;
-      this.draw();
+      this.paint();
     });
   }
 
-  draw() {
-    if (!this.ready) return;
-    const { viewer, camera } = this;
-    viewer.scene.crosshairPos = viewer.mm2frac(camera.crosshair);
-    viewer.scene.pan2Dxyzmm = [...camera.pan, camera.zoom];
-    // a refresh of layers sets this back to the number of overlays
-    this.uniforms((gl, at) => gl.uniform1f(at.overlays, this.outlines && viewer.volumes.length > 1 ? 1 : 0));
-    viewer.drawScene();
+  // The same, after something else than the camera has changed.
+  changed() {
+    this.version++;
+    this.request();
   }
 
   // Value of a volume at a point (mm RAS); null outside.
@@ -209,15 +242,19 @@ export class Slices {
     return image.getValue(...image.mm2vox(ras));
   }
 
+  remember(partly) {
+    const ratio = this.viewer.uiData.dpr || 1;
+    if (!partly) this.drawn.clear();
+    for (const slice of this.viewer.screenSlices) {
+      const [left, top, width, height] = slice.leftTopWidthHeight.map((value) => value / ratio);
+      const tile = new Tile(PLANES[slice.axCorSag], { left, top, width, height }, slice, this.camera);
+      this.drawn.set(tile.view, tile);
+    }
+  }
+
   // The tiles as drawn last, in CSS pixels of the canvas, with what maps points to them and drags back.
   tiles() {
-    const ratio = this.viewer.uiData.dpr || 1;
-    return this.viewer.screenSlices
-      .filter((slice) => slice.axCorSag < 3)
-      .map((slice) => {
-        const [left, top, width, height] = slice.leftTopWidthHeight.map((value) => value / ratio);
-        return new Tile(PLANES[slice.axCorSag], { left, top, width, height }, slice, this.camera);
-      });
+    return [...this.drawn.values()];
   }
 }
 

@@ -42,7 +42,7 @@ export class Space {
     };
     const draw = viewer.drawScene.bind(viewer);
     viewer.drawScene = () => {
-      if (!this.shown || this.canvas.width === 0) return;
+      if (!this.shown || !this.camera.box || this.canvas.width === 0) return;
       draw();
       this.frames++;
       this.onDrawn();

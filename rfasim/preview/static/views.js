@@ -157,6 +157,7 @@ export class Views {
     const [background, labels] = await Promise.all(files);
     this.background = await image(background, scene.background.kind === "labels" ? scene.labels : null);
     this.labels = labels && (await image(labels, scene.labels));
+    this.setWindow(...(scene.background.window ?? [50, 400]));
     this.spacing = Math.min(...this.background.pixDimsRAS.slice(1, 4));
     this.surfaceData.clear();
     const loaded = await Promise.all(surfaces);
@@ -167,7 +168,7 @@ export class Views {
   }
 
   async fillSide(side) {
-    await side.slices.show(this.background, this.labels);
+    side.slices.show(this.background, this.labels);
     side.slices.setOutlines(this.outlines ?? true);
     side.space.dropAll();
     for (const { id, kind, rgba } of this.scene.surfaces) {
@@ -175,7 +176,6 @@ export class Views {
       if (data) await side.space.put(`scene ${id}`, kind, data, rgba);
     }
     for (const [id, data] of this.devices ?? []) await side.space.put(id, "device", data, DEVICE_RGBA);
-    if (this.windowed) side.slices.setWindow(...this.windowed);
   }
 
   async setDevices(urls) {
@@ -219,13 +219,16 @@ export class Views {
   }
 
   setWindow(centre, width) {
+    if (this.scene.background.kind !== "ct") return;
     this.windowed = [centre, width];
-    for (const side of this.shown) side.slices.setWindow(centre, width);
+    this.background.cal_min = centre - width / 2;
+    this.background.cal_max = centre + width / 2;
+    for (const side of Object.values(this.sides)) side.slices.refreshBackground(this.background);
   }
 
   // A drag with the right button: up and down the level, left and right the width.
   windowBy(dx, dy) {
-    if (!this.windowed || this.scene.background.kind !== "ct") return;
+    if (this.scene?.background.kind !== "ct") return;
     const [centre, width] = this.windowed;
     this.setWindow(centre - dy, Math.max(20, width + 2 * dx));
     this.onWindow(...this.windowed);
