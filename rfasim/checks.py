@@ -261,8 +261,22 @@ def _vessels(case: Case) -> Found:
 
 
 def misplaced_vessels(case: Case, vessels: tuple[Vessel, ...]) -> Found:
-    """What is wrong with vessels that only label images tell of (the case's own come first in ``vessels``)."""
-    own = vessels[len(case.vessels) :]
+    """What is wrong with vessels that only label images tell of (the case's own come first in ``vessels``).
+
+    A needle may pass through those that are not meshed: a thin vessel gives way to it, and as a line it exchanges
+    heat with the tissue beside the device only.
+    """
+    for k, other in crossings(case, vessels):
+        if vessels[k].diameter >= case.circulation.resolve_from:
+            line = _dense(np.array(vessels[k].points))
+            yield from _vessel_at_device(case, vessels[k], f"vessels[{k}]", other, line)
+    yield from _network(case, vessels)
+
+
+def crossings(case: Case, vessels: tuple[Vessel, ...]) -> Iterator[tuple[int, int]]:
+    """(vessel, electrode) where an electrode passes through a vessel that only label images tell of."""
+    first = len(case.vessels)
+    own = vessels[first:]
     lines = [np.array(vessel.points) for vessel in own]
     ends = np.array([(line.min(axis=0), line.max(axis=0)) for line in lines]).reshape(-1, 2, 3)
     reach = np.linalg.norm(ends[:, 1] - ends[:, 0], axis=1) / 2 + np.array([vessel.diameter / 2 for vessel in own])
@@ -270,11 +284,14 @@ def misplaced_vessels(case: Case, vessels: tuple[Vessel, ...]) -> Found:
     middles = np.ascontiguousarray(ends.mean(axis=1))
     near = [device.shape().distance(middles) - reach < 0 for device in case.electrodes]
     for k in np.flatnonzero(np.any(near, axis=0)).tolist():
-        line = np.concatenate([np.linspace(a, b, 50) for a, b in itertools.pairwise(lines[k])])
-        for other in range(len(case.electrodes)):
-            if near[other][k]:
-                yield from _vessel_at_device(case, own[k], f"vessels[{len(case.vessels) + k}]", other, line)
-    yield from _network(case, vessels)
+        for other, device in enumerate(case.electrodes):
+            if near[other][k] and device.shape().distance(_dense(lines[k])).min() < own[k].diameter / 2:
+                yield first + k, other
+
+
+def _dense(line: Array) -> Array:
+    """A line with 50 points a segment."""
+    return np.ascontiguousarray(np.concatenate([np.linspace(a, b, 50) for a, b in itertools.pairwise(line)]))
 
 
 def _network(case: Case, vessels: tuple[Vessel, ...]) -> Found:

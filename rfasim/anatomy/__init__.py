@@ -170,4 +170,27 @@ def vessels_of(anatomy: Anatomy, base: Path | None, case: Case) -> tuple[Vessel,
                         velocity=entry.usual_velocity if line.parent < 0 else None,
                     )
                 )  # fmt: skip
+    return _with_free_ends(out)
+
+
+def _with_free_ends(vessels: list[Vessel]) -> tuple[Vessel, ...]:
+    """The vessels, trunks that the box cuts just where a branch joins made longer by their width.
+
+    A trunk whose flow is stated would have no other end there for what it carries beside the branch's blood.
+    """
+    ends = np.array([[vessel.points[0], vessel.points[-1]] for vessel in vessels]).reshape(-1, 2, 3)
+    width = np.array([vessel.diameter for vessel in vessels])
+    out = []
+    for k, vessel in enumerate(vessels):
+        points = [np.array(point) for point in vessel.points]
+        for end, inner in ((0, 1), (-1, -2)):
+            near = np.linalg.norm(ends - points[end], axis=2).min(axis=1) <= 0.5 * np.maximum(width, width[k])
+            joins = near & (width <= width[k]) & (np.arange(len(vessels)) != k)
+            if vessel.velocity is not None and joins.any():
+                way = points[end] - points[inner]
+                longer = points[end] + 1.5 * vessel.diameter * way / np.linalg.norm(way)
+                points.insert(0, longer) if end == 0 else points.append(longer)
+        if len(points) > len(vessel.points):
+            vessel = vessel.model_copy(update={"points": tuple((x, y, z) for x, y, z in np.array(points).tolist())})
+        out.append(vessel)
     return tuple(out)

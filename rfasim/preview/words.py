@@ -33,9 +33,11 @@ def numbers_of(summary: Mapping[str, Any]) -> list[dict[str, str]]:
     return [{"name": name, "value": value} for name, value in rows]
 
 
-def sentences_of(summary: Mapping[str, Any], middles: Mapping[str, Any], left_out: Sequence[str] = ()) -> list[str]:
-    """Sentences on tumours, vessels and organs. ``middles``: of the tumours, by name (LPS metres)."""
-    out = []
+def sentences_of(summary: Mapping[str, Any], middles: Mapping[str, Any], left_out: Sequence[str] = (),
+                 pierced: Sequence[tuple[str, float]] = ()) -> list[str]:  # fmt: skip
+    """Sentences on tumours, vessels and organs. ``middles``: of the tumours, by name (LPS metres); ``pierced``: names
+    and diameters [m] of vessels that the needle passes through."""
+    out = [f"The needle passes through {name} ({1e3 * diameter:.1f} mm)." for name, diameter in pierced]
     for tumour in _tumours(summary):
         name = _capital(tumour["name"])
         if tumour["minimal_margin_mm"] is None:

@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rfasim.case import Case, case_from_dict, case_yaml, rebased
+from rfasim.checks import crossings
 from rfasim.damage import CRITERIA, measure
 from rfasim.domain import Domain, build_domain, mesh_of
 from rfasim.errors import InputError, RunError
@@ -338,9 +339,11 @@ def told_of(summary: Mapping[str, Any], case: Case, asked: Case, domain: Domain)
         case.every_tumour[path].name or path: 0.5 * np.sum(shape.bounds(), axis=0)
         for path, shape in domain.tumours.items()
     }
+    crossed = sorted({k for k, _ in crossings(case, domain.vessels)})
+    pierced = [(domain.vessels[k].name, domain.vessels[k].diameter) for k in crossed]
     return {
         "numbers": numbers_of(summary),
-        "words": sentences_of(summary, middles, left_out),
+        "words": sentences_of(summary, middles, left_out, pierced),
         "verdict": verdict_of(summary),
     }
 

@@ -127,7 +127,7 @@ async function openScene(event) {
     say("Loading the images ...");
     await views.open(event);
     const ct = event.background.kind === "ct";
-    for (const node of $("window-fields").querySelectorAll("select, input")) node.disabled = !ct;
+    $("window-fields").hidden = !ct;
     $("outlines-label").hidden = !event.labels_url;
     if (ct) {
       const { global_min: low, global_max: high } = views.background;

@@ -5,7 +5,7 @@ import { clock } from "./geometry.js";
 
 const SVG = "http://www.w3.org/2000/svg";
 const ROWS = [
-  { key: "power_w", title: "Power", unit: "W", digits: 0 },
+  { key: "power_w", title: "Power", unit: "W", digits: 0, fromZero: true },
   { key: "impedance_ohm", title: "Impedance", unit: "Ω", digits: 0 },
   { key: "max_temperature_c", title: "Hottest tissue", unit: "°C", digits: 0 },
 ];
@@ -43,16 +43,17 @@ export class Curves {
     for (const row of this.rows) this.drawRow(row, series, end, time);
   }
 
-  drawRow({ svg, key, title, unit, digits, last }, series, end, time) {
+  drawRow({ svg, key, title, unit, digits, fromZero, last }, series, end, time) {
     const { width, height, left, right, top, bottom } = SIZE;
     const values = series.flatMap(({ history }) => history[key] ?? []).filter(Number.isFinite);
-    const ticks = niceTicks(values);
+    const ticks = niceTicks(fromZero ? [0, ...values] : values);
     const [low, high] = [ticks[0], ticks.at(-1)];
     const x = (seconds) => left + (seconds / (end || 720)) * (width - left - right);
     const y = (value) => height - bottom - ((value - low) / (high - low)) * (height - top - bottom);
     const nodes = [];
     for (const tick of ticks) {
       nodes.push(made("line", { class: "grid", x1: left, x2: width - right, y1: y(tick), y2: y(tick) }));
+      if (!values.length) continue;
       nodes.push(made("text", { class: "tick", x: left - 4, y: y(tick) + 3.5, "text-anchor": "end" }, String(tick)));
     }
     if (last) {

@@ -80,6 +80,7 @@ export class Plan {
     $("device-title").textContent = device?.title ?? electrode.title ?? electrode.device;
     picture($("device-drawing"), device && drawing(device.drawing, electrode.model));
     options($("model"), (device?.models ?? []).map(({ model, title }) => [model, title]), electrode.model);
+    $("model").title = electrode.title ?? "";
     $("model").disabled = (device?.models.length ?? 0) < 2;
     options($("protocol"), choices.protocols.map(({ id, title }) => [id, title]), plan.protocol);
     put($("power"), plan.power_w);

@@ -78,10 +78,13 @@ export class Runs {
     return Object.values(this.sides).some((side) => Object.values(side).some(({ status }) => status === "running"));
   }
 
+  // Seconds that the run lasts: as planned, or what it took when the generator stopped earlier.
   get end() {
-    const ends = [...this.zones.values()].map(({ end }) => end);
-    const planned = Object.keys(this.sides).map((name) => 60 * (this.shown(name)?.minutes ?? 0));
-    return Math.max(0, ...(ends.length ? ends : planned));
+    const ends = Object.keys(this.sides).map((name) => {
+      const { status, minutes, history } = this.shown(name) ?? { minutes: 0 };
+      return (status === "done" && history.time_s.at(-1)) || 60 * (minutes ?? 0);
+    });
+    return Math.max(0, ...ends);
   }
 }
 

@@ -134,7 +134,7 @@ in vec3 vN;
 out vec4 color;
 void main() {
   float rim = 1.0 - abs(normalize(vN).z);
-  color = vec4(vClr.rgb * (0.75 + 0.25 * rim), opacity * (0.35 + 0.65 * rim * rim));
+  color = vec4(mix(vClr.rgb, vec3(1.0), 0.2), opacity * (0.3 + 0.7 * rim * rim));
 }`;
 
 // Margin classes keep their exact colour: no light, nothing between two classes.

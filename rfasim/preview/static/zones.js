@@ -7,7 +7,6 @@ export class DeathTimes {
   constructor(head, buffer) {
     Object.assign(this, { run: head.run, side: head.side, level: head.level, model: head.model });
     this.now = head.time_s;
-    this.end = head.end_s;
     this.dim = head.dim;
     this.affine = head.affine; // row after row, voxel to mm RAS
     this.values = new Uint16Array(buffer);
@@ -17,10 +16,9 @@ export class DeathTimes {
   // Voxels dead at a time; the running sum is made once, at the first question.
   count(time) {
     if (!this.dead) {
-      this.dead = new Uint32Array(Math.ceil(this.end) + 2);
-      for (const value of this.values) {
-        if (value !== ALIVE) this.dead[Math.min(value, this.dead.length - 1)]++;
-      }
+      const last = this.values.reduce((most, value) => (value === ALIVE ? most : Math.max(most, value)), 0);
+      this.dead = new Uint32Array(last + 1);
+      for (const value of this.values) if (value !== ALIVE) this.dead[value]++;
       for (let t = 1; t < this.dead.length; t++) this.dead[t] += this.dead[t - 1];
     }
     return this.dead[Math.max(0, Math.min(Math.floor(time), this.dead.length - 1))];
