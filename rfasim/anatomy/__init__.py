@@ -174,18 +174,20 @@ def vessels_of(anatomy: Anatomy, base: Path | None, case: Case) -> tuple[Vessel,
 
 
 def _with_free_ends(vessels: list[Vessel]) -> tuple[Vessel, ...]:
-    """The vessels, trunks that the box cuts just where a branch joins made longer by their width.
+    """The vessels, trunks that the box cuts just where another tree joins made longer by their width.
 
-    A trunk whose flow is stated would have no other end there for what it carries beside the branch's blood.
+    A trunk whose flow is stated (the cava, for one) would have no other end there for what it carries beside the blood
+    of that tree (the hepatic veins).
     """
     ends = np.array([[vessel.points[0], vessel.points[-1]] for vessel in vessels]).reshape(-1, 2, 3)
     width = np.array([vessel.diameter for vessel in vessels])
+    trees = np.array([vessel.name.rsplit(".", 1)[0] for vessel in vessels])
     out = []
     for k, vessel in enumerate(vessels):
         points = [np.array(point) for point in vessel.points]
         for end, inner in ((0, 1), (-1, -2)):
             near = np.linalg.norm(ends - points[end], axis=2).min(axis=1) <= 0.5 * np.maximum(width, width[k])
-            joins = near & (width <= width[k]) & (np.arange(len(vessels)) != k)
+            joins = near & (width <= width[k]) & (trees != trees[k])
             if vessel.velocity is not None and joins.any():
                 way = points[end] - points[inner]
                 longer = points[end] + 1.5 * vessel.diameter * way / np.linalg.norm(way)

@@ -50,6 +50,9 @@ def sentences_of(summary: Mapping[str, Any], middles: Mapping[str, Any], left_ou
             out.append(f"{name} is covered with a margin of {margin:.1f} mm or more all round.")
         elif tumour["response"] == "complete":
             out.append(f"{name} is covered; the smallest margin is {margin:.1f} mm{where}.")
+            if tumour["residual_ml"] >= 0.005:
+                cool = _ml(tumour["residual_ml"])
+                out.append(f"Beside the needle {cool} of it is kept cool; that dies only when the needle is drawn out.")
         else:
             left = _ml(tumour["residual_ml"])
             out.append(
