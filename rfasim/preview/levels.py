@@ -49,8 +49,8 @@ SEVERAL_CONTACTS = 3e-5
 """largest tolerance of the potential with more than one contact"""
 LEVELS: dict[Level, Setting] = {
     "coarse": Setting(
-        size=0.8e-3, rim_size=0.8e-3, grow=1.0, zone_size=4e-3, vessel_size=5e-3, resolve_from=6e-3, tolerance=4.0,
-        max_step=120.0, heat_tolerance=1e-3, potential_tolerance=2e-4, first_step=3.0, reach=0.045, frames=6,
+        size=0.8e-3, rim_size=0.8e-3, grow=1.0, zone_size=4e-3, vessel_size=5e-3, resolve_from=6e-3, tolerance=6.0,
+        max_step=150.0, heat_tolerance=1e-3, potential_tolerance=2e-4, first_step=5.0, reach=0.045, frames=5,
     ),
     "fine": Setting(
         size=0.6e-3, rim_size=0.3e-3, grow=0.8, zone_size=3e-3, vessel_size=3e-3, resolve_from=4e-3, tolerance=1.0,

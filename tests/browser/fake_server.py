@@ -1,6 +1,6 @@
 """A stand-in for the preview's server: speaks its protocol with a made-up liver and a made-up zone.
 
-The page is tested against it without a solver. It can also be looked at: `python tests/browser/fake_server.py --port 8765`.
+The page is tested against it without a solver. To look at it: `python tests/browser/fake_server.py --port 8765`.
 """
 
 from __future__ import annotations
@@ -34,8 +34,17 @@ POLICY = (
     "connect-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'"
 )
 MARGIN_COLOURS = ((178, 24, 43), (244, 165, 130), (146, 197, 222), (33, 102, 172))  # rfasim.views.MARGIN_COLOURS
-CENTRE = np.array([-62.0, -8.0, 31.0])  # of the liver, mm LPS
-TUMOUR, TUMOUR_RADIUS = CENTRE + [-6.0, 5.0, -3.0], 11.0
+
+
+Case = dict[str, Any]
+
+
+def mm(*values: float) -> np.ndarray:
+    return np.array(values, dtype=float)
+
+
+CENTRE = mm(-62, -8, 31)  # of the liver, mm LPS
+TUMOUR, TUMOUR_RADIUS = CENTRE + mm(-6.0, 5.0, -3.0), 11.0
 LABELS = [
     {"number": 1, "name": "liver", "rgb": [150, 90, 78]},
     {"number": 2, "name": "tumour", "rgb": [0, 181, 216]},
@@ -48,13 +57,25 @@ ZONE_MODELS = [
     {"id": "t60", "title": "60 °C reached"},
 ]
 DEVICES = [
-    {"device": "cooled_needle", "title": "Cooled needle", "drawing": "/api/drawing/cooled_needle.svg",
-     "models": [{"model": "cooltip_3", "title": "30 mm tip"}, {"model": "cooltip_2", "title": "20 mm tip"}]},
-    {"device": "umbrella", "title": "Umbrella", "drawing": "/api/drawing/umbrella.svg",
-     "models": [{"model": "leveen_3.5", "title": "35 mm array"}]},
-    {"device": "bipolar_needle", "title": "Bipolar needle", "drawing": "/api/drawing/bipolar_needle.svg",
-     "models": [{"model": "celon_t40", "title": "40 mm tip"}]},
-]  # fmt: skip
+    {
+        "device": "cooled_needle",
+        "title": "Cooled needle",
+        "drawing": "/api/drawing/cooled_needle.svg",
+        "models": [{"model": "cooltip_3", "title": "30 mm tip"}, {"model": "cooltip_2", "title": "20 mm tip"}],
+    },
+    {
+        "device": "umbrella",
+        "title": "Umbrella",
+        "drawing": "/api/drawing/umbrella.svg",
+        "models": [{"model": "leveen_3.5", "title": "35 mm array"}],
+    },
+    {
+        "device": "bipolar_needle",
+        "title": "Bipolar needle",
+        "drawing": "/api/drawing/bipolar_needle.svg",
+        "models": [{"model": "celon_t40", "title": "40 mm tip"}],
+    },
+]
 PROTOCOLS = [
     {"id": "constant_power", "title": "Constant power", "needs_power": True},
     {"id": "cooltip_pulsed", "title": "Impedance-controlled pulses", "needs_power": False},
@@ -69,7 +90,7 @@ class Options:
     background: str = "ct"  # or "labels"
     spacing: float = 1.0  # mm of the background's voxels
     name: str = "Phantom, segment VII"
-    square_margin: bool = False  # tumours' margin surface: a flat square with bands cut at 0, 5 and 10 mm
+    square_margin: bool = False  # margins on a flat square with bands cut at 0, 5 and 10 mm, and no vessels before it
     electrodes: int = 1
     fail: str = ""  # message of a solver that fails
 
@@ -107,8 +128,14 @@ def across(axis: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 VEINS = {
-    3: [(CENTRE + [-40, 10, 30], CENTRE + [12, 22, -4], 4.0), (CENTRE + [12, 22, -4], CENTRE + [20, 0, 40], 3.0)],
-    4: [(CENTRE + [45, -5, -25], CENTRE + [-12, -8, -12], 4.5), (CENTRE + [-12, -8, -12], CENTRE + [-45, -10, 8], 3.0)],
+    3: [
+        (CENTRE + mm(-40, 10, 30), CENTRE + mm(12, 22, -4), 4.0),
+        (CENTRE + mm(12, 22, -4), CENTRE + mm(20, 0, 40), 3.0),
+    ],
+    4: [
+        (CENTRE + mm(45, -5, -25), CENTRE + mm(-12, -8, -12), 4.5),
+        (CENTRE + mm(-12, -8, -12), CENTRE + mm(-45, -10, 8), 3.0),
+    ],
 }
 
 
@@ -116,15 +143,17 @@ class Anatomy:
     """Labels, a CT made from them, and surfaces."""
 
     def __init__(self, spacing: float):
-        self.low, self.high = CENTRE - [75, 65, 60], CENTRE + [75, 65, 60]
+        self.low, self.high = CENTRE - mm(75, 65, 60), CENTRE + mm(75, 65, 60)
         count = np.round((self.high - self.low) / spacing).astype(int)
         x, y, z = (self.low[i] + spacing * (np.arange(count[i]) + 0.5) for i in range(3))
         grid = np.meshgrid(x, y, z, indexing="ij", sparse=True)
         self.axes = np.diag([62.0, 48.0, 50.0]) @ np.array([[0.96, 0.2, 0], [-0.2, 0.96, 0.1], [0, -0.1, 1.0]])
         labels = np.zeros(count, np.uint8)
         inverse = np.linalg.inv(self.axes)
-        r = sum((sum((g - c) * inverse[j, i] for j, (g, c) in enumerate(zip(grid, CENTRE, strict=True)))) ** 2
-                for i in range(3))  # fmt: skip
+        r = sum(
+            (sum((g - c) * inverse[j, i] for j, (g, c) in enumerate(zip(grid, CENTRE, strict=True)))) ** 2
+            for i in range(3)
+        )
         labels[r < 1] = 1
         for number, branches in VEINS.items():
             for start, end, radius in branches:
@@ -155,8 +184,10 @@ class Anatomy:
             return mz3(*margin_sphere())
         branches = [tube(*branch) for branch in VEINS[3 if name == "hepatic" else 4]]
         shift = np.cumsum([0, *(len(points) for points, _ in branches)])
-        return mz3(np.concatenate([p for p, _ in branches]),
-                   np.concatenate([t + s for (_, t), s in zip(branches, shift, strict=False)]))  # fmt: skip
+        return mz3(
+            np.concatenate([p for p, _ in branches]),
+            np.concatenate([t + s for (_, t), s in zip(branches, shift, strict=False)]),
+        )
 
 
 def margin_square() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -165,7 +196,7 @@ def margin_square() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     for low, high, colour in zip((-15, 0, 5, 10), (0, 5, 10, 25), MARGIN_COLOURS, strict=True):
         first = len(points)
         for y, z in ((-20, low), (20, low), (20, high), (-20, high)):
-            points.append(TUMOUR + [0, y, z - 5.0])
+            points.append(TUMOUR + mm(0, y, z - 5.0))
             colours.append((*colour, 255))
         triangles += [(first, first + 1, first + 2), (first, first + 2, first + 3)]
         triangles += [(first, first + 2, first + 1), (first, first + 3, first + 2)]
@@ -185,17 +216,18 @@ def margin_sphere() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 SCALES = {"arrhenius": 1.0, "cem43": 1.08, "t60": 0.93}
 
 
-def zone_axes(case: dict[str, Any], model: str, level: str, pringle: bool) -> tuple[np.ndarray, np.ndarray]:
+def zone_axes(case: Case, model: str, level: str, pringle: bool) -> tuple[np.ndarray, np.ndarray]:
     """Return centre and half axes (mm, rows) of the made-up zone at its end."""
     electrode = case["electrodes"][0]
     target, entry = np.array(electrode["target"]), np.array(electrode["entry"])
     axis = (entry - target) / max(np.linalg.norm(entry - target), 1e-6)
-    scale = SCALES[model] * (case["power_w"] / 60) ** (1 / 3) * (1.22 if pringle else 1) * (1.02 if level == "coarse" else 1)
+    scale = SCALES[model] * (case["power_w"] / 60) ** (1 / 3)
+    scale *= (1.22 if pringle else 1) * (1.02 if level == "coarse" else 1)
     first, second = across(axis)
     return target + 8 * axis, scale * np.stack([14 * first, 14 * second, 20 * axis])
 
 
-def death_times(case: dict[str, Any], model: str, level: str, pringle: bool, now: float) -> tuple[np.ndarray, np.ndarray]:
+def death_times(case: Case, model: str, level: str, pringle: bool, now: float) -> tuple[np.ndarray, np.ndarray]:
     """Return the seconds at which voxels die (x fastest) and the RAS affine of their grid."""
     centre, axes = zone_axes(case, model, level, pringle)
     spacing = 1.6 if level == "coarse" else 1.0
@@ -223,23 +255,44 @@ class Session:
     def __init__(self, options: Options, anatomy: Anatomy):
         self.options, self.anatomy = options, anatomy
         electrodes = [
-            {"device": "cooled_needle", "model": "cooltip_3", "title": "Cooled needle, 30 mm tip",
-             "entry": (TUMOUR + [-38 + 4 * i, -42 + 6 * i, 22]).tolist(), "target": (TUMOUR + [8.0 * i, 0, 0]).tolist()}
+            {
+                "device": "cooled_needle",
+                "model": "cooltip_3",
+                "title": "Cooled needle, 30 mm tip",
+                "entry": (TUMOUR + mm(-38 + 4 * i, -42 + 6 * i, 22)).tolist(),
+                "target": (TUMOUR + mm(8.0 * i, 0, 0)).tolist(),
+            }
             for i in range(options.electrodes)
-        ]  # fmt: skip
-        self.case: dict[str, Any] = {
-            "name": options.name, "electrodes": electrodes, "protocol": "constant_power", "power_w": 60.0, "minutes": 12.0,
-            "power_applies": True, "pringle": False, "pringle_possible": True, "vessels": True, "vessels_possible": True,
+        ]
+        self.case: Case = {
+            "name": options.name,
+            "electrodes": electrodes,
+            "protocol": "constant_power",
+            "power_w": 60.0,
+            "minutes": 12.0,
+            "power_applies": True,
+            "pringle": False,
+            "pringle_possible": True,
+            "vessels": True,
+            "vessels_possible": True,
             "zone_model": "arrhenius",
-        }  # fmt: skip
-        self.past: list[dict[str, Any]] = []
-        self.future: list[dict[str, Any]] = []
+        }
+        self.past: list[Case] = []
+        self.future: list[Case] = []
         self.run, self.compare = 0, False
+        self.results: dict[str, dict[str, Any] | bytes] = {}
         self.uploaded: dict[str, str] = {}
         self.task: asyncio.Task[None] | None = None
         self.socket: WebSocket | None = None
 
+    async def say_again(self) -> None:
+        """Tell a page that was loaded again the newest results."""
+        for message in list(self.results.values()):
+            await (self.say(**message) if isinstance(message, dict) else self.say_bytes(message))
+
     async def say(self, **event: Any) -> None:
+        if event["event"] == "done":
+            self.results[f"done {event['side']} {event['level']}"] = event
         if self.socket is not None:
             with contextlib.suppress(RuntimeError, WebSocketDisconnect):
                 await self.socket.send_text(json.dumps(event))
@@ -251,17 +304,30 @@ class Session:
 
     async def tell_scene(self) -> None:
         kind = self.options.background
-        surfaces = [("liver", "organ", [201, 142, 122, 255]), ("hepatic", "vessels", [86, 140, 220, 255]),
-                    ("portal", "vessels", [166, 134, 226, 255]), ("tumour", "tumour", [0, 181, 216, 255])]  # fmt: skip
+        surfaces = [
+            ("liver", "organ", [201, 142, 122, 255]),
+            ("hepatic", "vessels", [86, 140, 220, 255]),
+            ("portal", "vessels", [166, 134, 226, 255]),
+            ("tumour", "tumour", [0, 181, 216, 255]),
+        ]
         await self.say(
-            event="scene", key="k1", labels=LABELS, centre=TUMOUR.tolist(),
-            background={"kind": kind, "url": "/api/volume/background.nii?key=k1",
-                        "window": [60, 350] if kind == "ct" else None},
+            event="scene",
+            key="k1",
+            labels=LABELS,
+            centre=TUMOUR.tolist(),
+            background={
+                "kind": kind,
+                "url": "/api/volume/background.nii?key=k1",
+                "window": [60, 350] if kind == "ct" else None,
+            },
             labels_url="/api/volume/labels.nii?key=k1" if kind == "ct" else None,
             box=[self.anatomy.low.tolist(), self.anatomy.high.tolist()],
-            surfaces=[{"id": n, "name": n, "kind": k, "url": f"/api/surface/{n}.mz3?key=k1", "rgba": c}
-                      for n, k, c in surfaces],
-        )  # fmt: skip
+            surfaces=[
+                {"id": n, "name": n, "kind": k, "url": f"/api/surface/{n}.mz3?key=k1", "rgba": c}
+                for n, k, c in surfaces
+                if k != "vessels" or not self.options.square_margin
+            ],
+        )
 
     async def tell_case(self) -> None:
         case = copy.deepcopy(self.case)
@@ -327,52 +393,76 @@ class Session:
 
     async def run_case(self) -> None:
         self.run += 1
+        self.results.clear()
         run, case = self.run, copy.deepcopy(self.case)
         sides = ["a", "b"] if self.compare else ["a"]
         for level in ("coarse", "fine"):
             for side in sides:
                 await self.run_side(run, case, side, level)
 
-    async def run_side(self, run: int, case: dict[str, Any], side: str, level: str) -> None:
+    async def run_side(self, run: int, case: Case, side: str, level: str) -> None:
         pringle, end, steps = case["pringle"] != (side == "b"), 60 * case["minutes"], 12
         await self.say(event="started", run=run, side=side, level=level, minutes=case["minutes"])
         if self.options.fail:
             await asyncio.sleep(0.1)
             await self.say(event="failed", run=run, side=side, level=level, message=self.options.fail)
             return
-        centre, axes = zone_axes(case, case["zone_model"], level, pringle)
+        _, axes = zone_axes(case, case["zone_model"], level, pringle)
         full = 4 / 3 * np.pi * abs(np.linalg.det(axes)) / 1000
         history: dict[str, list[float]] = {}
         for step in range(1, steps + 1):
             await asyncio.sleep(self.options.seconds[level] / steps)
             now = end * step / steps
             row = {
-                "time_s": now, "power_w": case["power_w"] * (0.4 if step == 8 else 1),
+                "time_s": now,
+                "power_w": case["power_w"] * (0.4 if step == 8 else 1),
                 "impedance_ohm": 92 - 20 * min(1, step / 4) + (60 if step == 8 else 2 * step),
-                "max_temperature_c": 37 + 68 * (1 - np.exp(-step / 2)), "zone_volume_ml": full * now / end,
-            }  # fmt: skip
+                "max_temperature_c": 37 + 68 * (1 - np.exp(-step / 2)),
+                "zone_volume_ml": full * now / end,
+            }
             for name, value in row.items():
                 history.setdefault(name, []).append(value)
             await self.say(event="frame", run=run, side=side, level=level, share=step / steps, **row)
             await self.send_zone(run, case, side, level, case["zone_model"], now)
+        margin = "square" if self.options.square_margin else "margin"
         await self.say(
-            event="done", run=run, side=side, level=level, seconds=self.options.seconds[level], history=history,
-            numbers=[{"name": "Zone", "value": f"{full:.1f} mL"}, {"name": "Tumour covered", "value": "97 %"},
-                     {"name": "Smallest margin", "value": "-1.8 mm"}, {"name": "Residual tumour", "value": "0.4 mL"},
-                     {"name": "Delivered energy", "value": "41.2 kJ"}],
-            words=["The tumour is covered to 97 %.",
-                   "The smallest margin is -1.8 mm, on the side of the right hepatic vein."],
+            event="done",
+            run=run,
+            side=side,
+            level=level,
+            seconds=self.options.seconds[level],
+            history=history,
+            numbers=[
+                {"name": "Zone", "value": f"{full:.1f} mL"},
+                {"name": "Tumour covered", "value": "97 %"},
+                {"name": "Smallest margin", "value": "-1.8 mm"},
+                {"name": "Residual tumour", "value": "0.4 mL"},
+                {"name": "Delivered energy", "value": "41.2 kJ"},
+            ],
+            words=[
+                "The tumour is covered to 97 %.",
+                "The smallest margin is -1.8 mm, on the side of the right hepatic vein.",
+            ],
             verdict="complete" if pringle else "incomplete",
             difference=None if level == "coarse" else {"mean_mm": 0.4, "largest_mm": 1.6, "volume_percent": -2.1},
-            tumours=[{"id": "tumour", "url": f"/api/surface/{'square' if self.options.square_margin else 'margin'}.mz3?run={run}"}],
-        )  # fmt: skip
+            tumours=[{"id": "tumour", "url": f"/api/surface/{margin}.mz3?run={run}"}],
+        )
         for model in ZONE_MODELS:
             await self.send_zone(run, case, side, level, model["id"], end)
 
-    async def send_zone(self, run: int, case: dict[str, Any], side: str, level: str, model: str, now: float) -> None:
+    async def send_zone(self, run: int, case: Case, side: str, level: str, model: str, now: float) -> None:
         values, affine = death_times(case, model, level, case["pringle"] != (side == "b"), now)
-        head = {"event": "zone", "run": run, "side": side, "level": level, "model": model, "time_s": now,
-                "end_s": 60 * case["minutes"], "dim": values.shape[::-1], "affine": affine.ravel().tolist()}  # fmt: skip
+        head = {
+            "event": "zone",
+            "run": run,
+            "side": side,
+            "level": level,
+            "model": model,
+            "time_s": now,
+            "dim": values.shape[::-1],
+            "affine": affine.ravel().tolist(),
+        }
+        self.results[f"zone {side} {level} {model}"] = packed(head, values)
         await self.say_bytes(packed(head, values))
 
     async def estimate(self, runs: int) -> None:
@@ -380,11 +470,22 @@ class Session:
         for done in range(1, runs + 1):
             await asyncio.sleep(self.options.seconds["fine"] / runs)
             chance = np.where(values < 65535, np.clip(135 - 100 * (values / (60 * self.case["minutes"])), 0, 100), 0)
-            head = {"event": "probability", "done": done, "of": runs, "dim": values.shape[::-1], "affine": affine.ravel().tolist()}
+            head = {
+                "event": "probability",
+                "done": done,
+                "of": runs,
+                "dim": values.shape[::-1],
+                "affine": affine.ravel().tolist(),
+            }
             await self.say_bytes(packed(head, chance.astype(np.uint8)))
             await self.say(event="uncertainty", done=done, of=runs)
-        await self.say(event="uncertainty", done=runs, of=runs, volumes={"p5": 11.9, "p50": 16.4, "p95": 21.7},
-                       words=["In 19 of 20 runs the tumour is covered to at least 91 %."])  # fmt: skip
+        await self.say(
+            event="uncertainty",
+            done=runs,
+            of=runs,
+            volumes={"p5": 11.9, "p50": 16.4, "p95": 21.7},
+            words=["In 19 of 20 runs the tumour is covered to at least 91 %."],
+        )
 
 
 class Headers:
@@ -409,6 +510,7 @@ class FakeServer:
         self.options = options or Options()
         self.anatomy = Anatomy(self.options.spacing)
         self.session = Session(self.options, self.anatomy)
+        self.sockets: set[WebSocket] = set()
         routes = [
             Route("/", lambda request: FileResponse(STATIC / "index.html")),
             Route("/favicon.ico", lambda request: Response(status_code=404)),
@@ -417,17 +519,25 @@ class FakeServer:
             Route("/api/device/{number}", self.device),
             Route("/api/zone/{side}/{model}", self.zone),
             Route("/api/drawing/{name}", self.drawing),
-            Route("/api/case.yaml", lambda request: Response("name: made up\n", media_type="application/yaml",
-                  headers={"Content-Disposition": 'attachment; filename="case.yaml"'})),
+            Route(
+                "/api/case.yaml",
+                lambda request: Response(
+                    "name: made up\n",
+                    media_type="application/yaml",
+                    headers={"Content-Disposition": 'attachment; filename="case.yaml"'},
+                ),
+            ),
             Route("/api/report.html", lambda request: Response("<title>Report</title>", media_type="text/html")),
             Route("/api/case", self.open_case, methods=["POST"]),
             Route("/api/upload", self.upload, methods=["POST"]),
             Route("/api/anatomy", self.set_anatomy, methods=["POST"]),
             WebSocketRoute("/ws", self.talk),
             Mount("/static", StaticFiles(directory=STATIC)),
-        ]  # fmt: skip
+        ]
         app = Headers(Starlette(routes=routes))
-        config = uvicorn.Config(app, host="127.0.0.1", port=port, log_level="error", lifespan="off", timeout_graceful_shutdown=1)
+        config = uvicorn.Config(
+            app, host="127.0.0.1", port=port, log_level="error", lifespan="off", timeout_graceful_shutdown=1
+        )
         self.server = uvicorn.Server(config)
         self.thread = threading.Thread(target=self.server.run, daemon=True)
 
@@ -451,10 +561,10 @@ class FakeServer:
         self.session = Session(self.options, self.anatomy)
 
     def hang_up(self) -> None:
-        """Drop the page's connection, as a server that is stopped does."""
-        socket = self.session.socket
-        if socket is not None:
-            asyncio.run_coroutine_threadsafe(socket.close(1012), self.loop).result(5)
+        """Drop all connections, as a server that is stopped does."""
+        for socket in list(self.sockets):
+            with contextlib.suppress(RuntimeError):
+                asyncio.run_coroutine_threadsafe(socket.close(1012), self.loop).result(5)
 
     async def volume(self, request: Request) -> Response:
         labels = "labels" in request.path_params["name"] or self.options.background == "labels"
@@ -465,7 +575,10 @@ class FakeServer:
         return binary(mz3(*tube(np.array(electrode["target"]), np.array(electrode["entry"]), 0.9)))
 
     async def zone(self, request: Request) -> Response:
-        model, share = request.path_params["model"].split(".")[0], float(request.query_params["t"]) / (60 * self.session.case["minutes"])
+        model, share = (
+            request.path_params["model"].split(".")[0],
+            float(request.query_params["t"]) / (60 * self.session.case["minutes"]),
+        )
         if share <= 0.02:
             return Response(status_code=204)
         pringle = self.session.case["pringle"] != (request.path_params["side"] == "b")
@@ -475,8 +588,11 @@ class FakeServer:
     async def drawing(self, request: Request) -> Response:
         return Response(
             '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 240 60"><rect width="240" height="60" fill="#fff"/>'
-            '<path d="M10 30H150" stroke="#00a08a" stroke-width="5"/><path d="M150 30H220l10 0" stroke="#9aa3ab" stroke-width="5"/>'
-            "</svg>", media_type="image/svg+xml")  # fmt: skip
+            '<path d="M10 30H150" stroke="#00a08a" stroke-width="5"/>'
+            '<path d="M150 30H230" stroke="#9aa3ab" stroke-width="5"/>'
+            "</svg>",
+            media_type="image/svg+xml",
+        )
 
     async def open_case(self, request: Request) -> Response:
         text = (await request.body()).decode()
@@ -491,10 +607,16 @@ class FakeServer:
         if b"bomb" in body:
             return JSONResponse({"message": f"{name}: 1000000000 voxels are more than the 300000000 allowed."}, 413)
         self.session.uploaded[name] = "labels" if "label" in name else "ct"
-        return JSONResponse({
-            "what": self.session.uploaded[name], "roles": ["ignore", "liver", "tumour", "hepatic veins", "portal veins"],
-            "labels": [{"number": 1, "name": "liver", "role": "liver"}, {"number": 7, "name": "<b>lesion</b>", "role": "tumour"}],
-        })  # fmt: skip
+        return JSONResponse(
+            {
+                "what": self.session.uploaded[name],
+                "roles": ["ignore", "liver", "tumour", "hepatic veins", "portal veins"],
+                "labels": [
+                    {"number": 1, "name": "liver", "role": "liver"},
+                    {"number": 7, "name": "<b>lesion</b>", "role": "tumour"},
+                ],
+            }
+        )
 
     async def set_anatomy(self, request: Request) -> Response:
         self.anatomy_posted = await request.json()
@@ -505,14 +627,17 @@ class FakeServer:
     async def talk(self, socket: WebSocket) -> None:
         self.loop = asyncio.get_running_loop()
         await socket.accept()
+        self.sockets.add(socket)
         session = self.session
         session.socket = socket
         await session.tell_scene()
         await session.tell_case()
+        await session.say_again()
         try:
             while True:
                 await session.answer(json.loads(await socket.receive_text()))
         except (WebSocketDisconnect, RuntimeError):
+            self.sockets.discard(socket)
             if session.socket is socket:
                 session.socket = None
 

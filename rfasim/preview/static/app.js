@@ -118,10 +118,15 @@ function belongs(event) {
 
 // ---- scene and case
 
-async function openScene(event) {
+let opening = Promise.resolve(); // scenes are opened one after the other
+
+function openScene(event) {
   const known = state.scene?.key === event.key;
   state.scene = event;
-  if (known) return;
+  if (!known) opening = opening.then(() => state.scene === event && loadScene(event));
+}
+
+async function loadScene(event) {
   try {
     await ready;
     say("Loading the images ...");
@@ -139,6 +144,7 @@ async function openScene(event) {
       showWindow(...PRESETS[first], first);
     }
     say("");
+    surfaceWishes.clear();
     for (const side of Object.keys(runs.sides)) showMargins(side);
     showTime();
   } catch (error) {
@@ -297,7 +303,7 @@ function say(text, problem = false, lines = []) {
   $("problem").hidden = !problem;
   if (!problem) return;
   $("problem-text").textContent = text;
-  $("problem-lines").textContent = (lines ?? []).join("\n");
+  $("problem-lines").textContent = (lines ?? []).filter((line) => !text.includes(line)).join("\n");
 }
 
 // ---- what the user does

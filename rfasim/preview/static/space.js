@@ -32,6 +32,7 @@ export class Space {
   async start() {
     const { viewer } = this;
     await viewer.attachToCanvas(this.canvas);
+    this.canvas.parentElement.style.backgroundColor = "transparent"; // NiiVue makes it black; see style.css
     for (const [name, source] of Object.entries(SHADERS)) viewer.setCustomMeshShader(source, name);
     // NiiVue turns about the middle of what is loaded, which would jump as the needle and the zone change.
     viewer.setPivot3D = () => {

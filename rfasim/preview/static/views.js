@@ -150,6 +150,7 @@ export class Views {
   // Load a scene: the background once for both sides, the surfaces of the anatomy.
   async open(scene) {
     const [low, high] = scene.box.map(flip);
+    const before = JSON.stringify(this.camera.box);
     this.camera.box = { low: low.map((v, i) => Math.min(v, high[i])), high: low.map((v, i) => Math.max(v, high[i])) };
     this.scene = scene;
     const files = [bytes(scene.background.url), scene.labels_url ? bytes(scene.labels_url) : null];
@@ -163,8 +164,10 @@ export class Views {
     const loaded = await Promise.all(surfaces);
     scene.surfaces.forEach(({ id }, i) => this.surfaceData.set(id, loaded[i]));
     for (const side of Object.values(this.sides)) await this.fillSide(side);
-    this.home();
-    this.goTo(flip(scene.centre));
+    if (JSON.stringify(this.camera.box) !== before) {
+      this.home();
+      this.goTo(flip(scene.centre));
+    } else this.tellPosition();
   }
 
   async fillSide(side) {
