@@ -40,7 +40,7 @@ class Setting:
     potential_tolerance: float
     first_step: float
     reach: float
-    """how far the domain goes beyond the middle of the conducting part, where its boundary lets it be smaller"""
+    """how far around the conducting part vessels are looked at; how far the domain goes, where its boundary lets it"""
     frames: int
     """how many times the zone is shown on the way"""
 
@@ -50,7 +50,7 @@ SEVERAL_CONTACTS = 3e-5
 LEVELS: dict[Level, Setting] = {
     "coarse": Setting(
         size=0.8e-3, rim_size=0.8e-3, grow=1.0, zone_size=4e-3, vessel_size=5e-3, resolve_from=6e-3, tolerance=6.0,
-        max_step=150.0, heat_tolerance=1e-3, potential_tolerance=2e-4, first_step=5.0, reach=0.045, frames=5,
+        max_step=150.0, heat_tolerance=1e-3, potential_tolerance=2e-4, first_step=5.0, reach=0.04, frames=5,
     ),
     "fine": Setting(
         size=0.6e-3, rim_size=0.3e-3, grow=0.8, zone_size=3e-3, vessel_size=3e-3, resolve_from=4e-3, tolerance=1.0,
@@ -83,11 +83,15 @@ def at_level(case: Case, level: Level) -> Case:
         "potential_tolerance": max(potential, solver.potential_tolerance),
         "threads": 1,
     }
+    anatomy = case.anatomy
+    if anatomy is not None:
+        anatomy = anatomy.model_copy(update={"crop": min(s.reach, anatomy.crop)})
     resolve = {"resolve_from": max(s.resolve_from, circulation.resolve_from)}
     return case.model_copy(
         update={
             "mesh": mesh,
             "domain": _smaller(case, s.reach),
+            "anatomy": anatomy,
             "circulation": circulation.model_copy(update=resolve),
             "time": time.model_copy(update=steps),
             "solver": solver.model_copy(update=solves),
