@@ -217,6 +217,8 @@ def test_slider_and_damage_model_need_no_server(page: PreviewPage) -> None:
     page.page.select_option("#zone-model", "cem43")
     page.wait("rfasim.state().case.zone_model === 'cem43'")
     assert page.zone() > 1.2 * counts[-1]
+    note = 'are for "Arrhenius, 63 % dead". Run again to have them for this zone.'
+    assert note in page.page.locator("#states").inner_text()
     assert page.sets()[-1] == {"do": "set", "set": {"zone_model": "cem43"}}
     page.page.locator("#time").focus()
     page.page.keyboard.press("Space")

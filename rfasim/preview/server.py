@@ -44,11 +44,9 @@ MOST_MESSAGE = 2**16
 AWAY = 30.0
 """how long [s] a session without a page is kept, so that a page can be loaded again"""
 NEVER_OPENED = 600.0
-# NiiVue makes its styles and its images itself, and decodes volumes in workers
 POLICY = (
-    "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data: blob:; "
-    "font-src 'self' data:; connect-src 'self' data: blob:; worker-src 'self' blob:; base-uri 'none'; "
-    "form-action 'none'; frame-ancestors 'none'"
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; connect-src 'self'; "
+    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
 Handler = Callable[[Request, Session], Awaitable[Response]]
 

@@ -14,7 +14,15 @@ import { flip } from "./geometry.js";
 const $ = (id) => document.getElementById(id);
 const PRESETS = { case: null, liver: [30, 150], tissue: [50, 400], full: null };
 
-const state = { data: null, scene: null, compare: false, estimate: null, chance: null, connected: false, reconnected: false };
+const state = {
+  data: null,
+  scene: null,
+  compare: false,
+  estimate: null,
+  chance: null,
+  connected: false,
+  reconnected: false,
+};
 const runs = new Runs();
 const plan = new Plan((changes) => set(changes));
 const results = new Results((seconds) => timeline.set(seconds));
@@ -71,7 +79,12 @@ const events = {
     showRun();
   },
   uncertainty: (event) => {
-    state.estimate = { ...state.estimate, ...event, signature: state.estimate?.signature ?? signature(), stopped: false };
+    state.estimate = {
+      ...state.estimate,
+      ...event,
+      signature: state.estimate?.signature ?? signature(),
+      stopped: false,
+    };
     showRun();
   },
   probability: (event, data) => {
@@ -138,7 +151,13 @@ async function loadScene(event) {
       const { global_min: low, global_max: high } = views.background;
       PRESETS.case = event.background.window;
       PRESETS.full = [(low + high) / 2, high - low];
-      const entries = [["case", "As opened"], ["liver", "Liver"], ["tissue", "Soft tissue"], ["full", "Full range"], ["", "Own"]];
+      const entries = [
+        ["case", "As opened"],
+        ["liver", "Liver"],
+        ["tissue", "Soft tissue"],
+        ["full", "Full range"],
+        ["", "Own"],
+      ];
       options($("preset"), PRESETS.case ? entries : entries.slice(1), "");
       const first = PRESETS.case ? "case" : "tissue"; // which is what views.open takes
       showWindow(...PRESETS[first], first);
@@ -157,7 +176,11 @@ function showCase(event) {
   state.data = event;
   plan.show(event);
   handles.setElectrodes(event.case.electrodes);
-  options($("zone-model"), event.choices.zone_models.map(({ id, title }) => [id, title]), event.case.zone_model);
+  options(
+    $("zone-model"),
+    event.choices.zone_models.map(({ id, title }) => [id, title]),
+    event.case.zone_model,
+  );
   const urls = event.case.electrodes.map(({ url }) => url).filter(Boolean);
   if (JSON.stringify(urls) !== JSON.stringify(state.urls)) {
     state.urls = urls;
@@ -177,8 +200,14 @@ function signature() {
 
 const stale = () => runs.number >= 0 && runs.signature !== null && runs.signature !== signature();
 
+// The model that the sentences and numbers are of, where it is another than the one whose zone is shown.
+function otherModel() {
+  if (runs.number < 0 || !state.data || runs.model === state.data.case.zone_model) return null;
+  return state.data.choices.zone_models.find(({ id }) => id === runs.model)?.title ?? runs.model;
+}
+
 function newRun(number) {
-  runs.begin(number, signature());
+  runs.begin(number, signature(), state.data?.case.zone_model);
   state.estimate = state.chance = null;
   timeline.atEnd = true;
   surfaceWishes.clear();
@@ -201,14 +230,13 @@ function showRun() {
   const estimating = state.estimate && !state.estimate.volumes && !state.estimate.stopped;
   const first = runs.shown("a") ?? runs.shown("b");
   $("plan-fields").disabled = $("more-fields").disabled = !state.connected || !state.data;
-  $("run").disabled = false;
   $("cancel").disabled = !(runs.running || estimating);
   $("uncertainty").disabled = Boolean(estimating);
   $("undo").disabled = !state.connected || !state.data?.can_undo;
   $("redo").disabled = !state.connected || !state.data?.can_redo;
   $("report").disabled = runs.sides.a?.fine?.status !== "done" || old;
   timeline.show({ end: runs.end, growing: runs.growing, now: first?.time ?? 0 });
-  results.show(runs, { titles: titles(), stale: old });
+  results.show(runs, { titles: titles(), stale: old, otherModel: otherModel() });
   results.uncertainty(state.estimate, state.estimate && state.estimate.signature !== signature());
   views.setTitles(titles());
   showTime();
@@ -224,9 +252,11 @@ function showTime() {
   for (const side of state.compare ? ["a", "b"] : ["a"]) {
     const times = runs.times(side, model);
     const growing = runs.shown(side)?.status === "running";
-    const at = growing ? times?.now ?? 0 : time;
-    views.setField(side, chance ?? (times && at > 0 ? { source: times, time: at, strength } : null));
-    if (times) volumes.push(`${state.compare ? `${side.toUpperCase()} ` : "zone "}${times.millilitres(at).toFixed(1)} mL`);
+    const at = growing ? (times?.now ?? 0) : time;
+    const zone = times && at > 0 ? { source: times, time: at, strength } : null;
+    views.setField(side, (side === "a" && chance) || zone);
+    const name = state.compare ? side.toUpperCase() : "zone";
+    if (times) volumes.push(`${name} ${times.millilitres(at).toFixed(1)} mL`);
     wishSurface(side, times, at);
   }
   timeline.say(volumes.join("   "));
@@ -236,8 +266,12 @@ function showTime() {
 // The zone's surface comes from the server: one question at a time a side, always for the newest wish.
 const surfaceWishes = new Map();
 
+function zoneAddress(side, { model, run, level }, time) {
+  return `/api/zone/${side}/${encodeURIComponent(model)}.mz3?t=${Math.round(time)}&run=${run}&level=${level}`;
+}
+
 async function wishSurface(side, times, time) {
-  const wish = times ? `/api/zone/${side}/${encodeURIComponent(times.model)}.mz3?t=${Math.round(time)}&run=${times.run}&level=${times.level}` : null;
+  const wish = times && zoneAddress(side, times, time);
   const entry = surfaceWishes.get(side) ?? {};
   surfaceWishes.set(side, entry);
   entry.wish = wish;
@@ -398,12 +432,28 @@ showRun();
 
 // Read only, for tests: no pixel has to be guessed.
 window.rfasim = Object.freeze({
-  state: () => structuredClone({
-    case: state.data?.case ?? null, scene: state.scene?.key ?? null, connected: state.connected, compare: state.compare,
-    estimate: state.estimate, stale: stale(), time: timeline.time, loaded: Boolean(views.scene && views.sides.a.slices.ready),
-    crosshair: flip(views.camera.crosshair), window: views.windowed ?? null, spacing: views.spacing ?? null,
-  }),
-  lastRun: () => structuredClone({ number: runs.number, count: runs.count, sides: runs.sides, running: runs.running, growing: runs.growing }),
+  state: () =>
+    structuredClone({
+      case: state.data?.case ?? null,
+      scene: state.scene?.key ?? null,
+      connected: state.connected,
+      compare: state.compare,
+      estimate: state.estimate,
+      stale: stale(),
+      time: timeline.time,
+      loaded: Boolean(views.scene && views.sides.a.slices.ready),
+      crosshair: flip(views.camera.crosshair),
+      window: views.windowed ?? null,
+      spacing: views.spacing ?? null,
+    }),
+  lastRun: () =>
+    structuredClone({
+      number: runs.number,
+      count: runs.count,
+      sides: runs.sides,
+      running: runs.running,
+      growing: runs.growing,
+    }),
   canvasPointOf: (lps, view, side = "a") => views.pagePoint(lps, view, side),
   zoneVoxels: (side = "a", model = state.data?.case.zone_model) => runs.times(side, model)?.count(timeline.time) ?? 0,
   surfaces: (side = "a") => [...(views.sides[side]?.space.surfaces.keys() ?? [])],

@@ -80,7 +80,10 @@ export class Curves {
     }
     nodes.push(made("text", { class: "title", x: left, y: 10, fill: CURVES[key] }, `${title}, ${unit}`));
     nodes.push(made("text", { class: "now", x: width - right, y: 10, "text-anchor": "end" }, now.join("   ")));
-    svg.setAttribute("aria-label", `${title}: ${now.join(", ") || "no run yet"}${time === null ? "" : ` at ${clock(time)} min`}`);
+    svg.setAttribute(
+      "aria-label",
+      `${title}: ${now.join(", ") || "no run yet"}${time === null ? "" : ` at ${clock(time)} min`}`,
+    );
     svg.replaceChildren(...nodes);
   }
 }

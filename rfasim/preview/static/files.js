@@ -75,7 +75,11 @@ export class Files {
         const select = document.createElement("select");
         select.dataset.number = label.number;
         select.setAttribute("aria-label", `What label ${label.number} is`);
-        options(select, roles.map((role) => [role, role]), label.role);
+        options(
+          select,
+          roles.map((role) => [role, role]),
+          label.role,
+        );
         for (const content of [String(label.number), label.name, select]) {
           const cell = row.insertCell();
           cell.append(content);

@@ -28,9 +28,15 @@ export function invertedAffine(m) {
   const [a, b, c, d, e, f, g, h, i] = [m[0], m[4], m[8], m[1], m[5], m[9], m[2], m[6], m[10]];
   const determinant = a * (e * i - f * h) - b * (d * i - f * g) + c * (d * h - e * g);
   const r = [
-    e * i - f * h, c * h - b * i, b * f - c * e,
-    f * g - d * i, a * i - c * g, c * d - a * f,
-    d * h - e * g, b * g - a * h, a * e - b * d,
+    e * i - f * h,
+    c * h - b * i,
+    b * f - c * e,
+    f * g - d * i,
+    a * i - c * g,
+    c * d - a * f,
+    d * h - e * g,
+    b * g - a * h,
+    a * e - b * d,
   ].map((value) => value / determinant);
   const t = [0, 1, 2].map((row) => -(r[3 * row] * m[12] + r[3 * row + 1] * m[13] + r[3 * row + 2] * m[14]));
   return [r[0], r[3], r[6], 0, r[1], r[4], r[7], 0, r[2], r[5], r[8], 0, t[0], t[1], t[2], 1];
@@ -40,7 +46,11 @@ export function applied(m, [x, y, z], w = 1) {
   return [0, 1, 2].map((row) => m[row] * x + m[4 + row] * y + m[8 + row] * z + m[12 + row] * w);
 }
 
-const LETTERS = [["R", "L"], ["A", "P"], ["I", "S"]];
+const LETTERS = [
+  ["R", "L"],
+  ["A", "P"],
+  ["I", "S"],
+];
 
 // "R 62.0  A 8.0  S 31.0 mm": a letter for the sign, so that nobody has to know the convention.
 export function spoken(lps) {

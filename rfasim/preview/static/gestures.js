@@ -57,28 +57,32 @@ export function sliceGestures(slices, { goTo, changed, windowBy, spacing, large 
   });
 
   let rolled = 0;
-  canvas.addEventListener("wheel", (event) => {
-    event.preventDefault();
-    const tile = under(event);
-    if (!tile) return;
-    if (event.ctrlKey) {
-      const zoom = Math.min(12, Math.max(0.4, camera.zoom * Math.exp(-event.deltaY / 400)));
-      const [x, y] = local(event);
-      const fixed = tile.pointAt(x - tile.left, y - tile.top);
-      // NiiVue zooms about the origin of the millimetres: keep the point under the pointer where it is
-      camera.pan = camera.pan.map((value, i) => value + fixed[i] * (camera.zoom - zoom));
-      camera.zoom = zoom;
-      changed();
-      return;
-    }
-    rolled += event.deltaY * (event.deltaMode === 1 ? SCROLL : 1);
-    const steps = Math.trunc(rolled / SCROLL);
-    if (!steps) return;
-    rolled -= steps * SCROLL;
-    const to = [...camera.crosshair];
-    to[tile.plane.through] -= Math.sign(steps) * spacing();
-    goTo(to);
-  }, { passive: false });
+  canvas.addEventListener(
+    "wheel",
+    (event) => {
+      event.preventDefault();
+      const tile = under(event);
+      if (!tile) return;
+      if (event.ctrlKey) {
+        const zoom = Math.min(12, Math.max(0.4, camera.zoom * Math.exp(-event.deltaY / 400)));
+        const [x, y] = local(event);
+        const fixed = tile.pointAt(x - tile.left, y - tile.top);
+        // NiiVue zooms about the origin of the millimetres: keep the point under the pointer where it is
+        camera.pan = camera.pan.map((value, i) => value + fixed[i] * (camera.zoom - zoom));
+        camera.zoom = zoom;
+        changed();
+        return;
+      }
+      rolled += event.deltaY * (event.deltaMode === 1 ? SCROLL : 1);
+      const steps = Math.trunc(rolled / SCROLL);
+      if (!steps) return;
+      rolled -= steps * SCROLL;
+      const to = [...camera.crosshair];
+      to[tile.plane.through] -= Math.sign(steps) * spacing();
+      goTo(to);
+    },
+    { passive: false },
+  );
 
   canvas.addEventListener("dblclick", (event) => {
     const tile = under(event);
@@ -87,8 +91,12 @@ export function sliceGestures(slices, { goTo, changed, windowBy, spacing, large 
 
   canvas.addEventListener("keydown", (event) => {
     const moves = {
-      ArrowLeft: [1, 0, 0], ArrowRight: [-1, 0, 0], ArrowUp: [0, 1, 0], ArrowDown: [0, -1, 0],
-      PageUp: [0, 0, 1], PageDown: [0, 0, -1],
+      ArrowLeft: [1, 0, 0],
+      ArrowRight: [-1, 0, 0],
+      ArrowUp: [0, 1, 0],
+      ArrowDown: [0, -1, 0],
+      PageUp: [0, 0, 1],
+      PageDown: [0, 0, -1],
     }; // as seen in the axial slice, the patient's right on the left
     const move = moves[event.key];
     if (!move || event.ctrlKey || event.altKey) return;
@@ -118,10 +126,14 @@ export function spaceGestures(space, { changed, large }) {
     camera.scale = Math.min(8, Math.max(0.3, camera.scale * factor));
     changed();
   };
-  canvas.addEventListener("wheel", (event) => {
-    event.preventDefault();
-    zoom(Math.exp(-event.deltaY / 600));
-  }, { passive: false });
+  canvas.addEventListener(
+    "wheel",
+    (event) => {
+      event.preventDefault();
+      zoom(Math.exp(-event.deltaY / 600));
+    },
+    { passive: false },
+  );
   canvas.addEventListener("dblclick", () => large("3d"));
   canvas.addEventListener("keydown", (event) => {
     const turns = { ArrowLeft: [-5, 0], ArrowRight: [5, 0], ArrowUp: [0, -5], ArrowDown: [0, 5] };

@@ -32,7 +32,9 @@ export class Handles {
   setElectrodes(electrodes) {
     const rebuilt = electrodes.length !== this.electrodes.length;
     this.electrodes = electrodes.map(({ entry, target, shaft }) => ({
-      entry: flip(entry), target: flip(target), shaft: (shaft?.length > 1 ? shaft : [entry, target]).map(flip),
+      entry: flip(entry),
+      target: flip(target),
+      shaft: (shaft?.length > 1 ? shaft : [entry, target]).map(flip),
     }));
     this.drop();
     if (rebuilt) this.overlays.forEach((overlay) => this.build(overlay));
@@ -101,18 +103,25 @@ export class Handles {
       overlay.svg.append(parts.halo, parts.far, parts.near, parts.grip);
       this.draggable(parts.grip, overlay, number, "both");
       for (const which of ["entry", "target"]) {
-        const shape = which === "target"
-          ? [made("circle", { r: 6 }), made("path", { d: "M-10 0H-6M6 0H10M0-10V-6M0 6V10" })]
-          : [made("rect", { x: -5.5, y: -5.5, width: 11, height: 11 })];
+        const shape =
+          which === "target"
+            ? [made("circle", { r: 6 }), made("path", { d: "M-10 0H-6M6 0H10M0-10V-6M0 6V10" })]
+            : [made("rect", { x: -5.5, y: -5.5, width: 11, height: 11 })];
         const label = this.electrodes.length > 1 ? [made("text", { x: 9, y: -7 }, String(number + 1))] : [];
         const handle = made(
           "g",
           {
-            class: `handle ${which}`, role: "button", "aria-roledescription": "movable point",
+            class: `handle ${which}`,
+            role: "button",
+            "aria-roledescription": "movable point",
             tabindex: overlay.view === "axial" && overlay.side === "a" ? 0 : -1,
-            "data-handle": `${number}-${which}`, "data-view": overlay.view, "data-side": overlay.side,
+            "data-handle": `${number}-${which}`,
+            "data-view": overlay.view,
+            "data-side": overlay.side,
           },
-          made("circle", { class: "reach", r: 12 }), ...shape, ...label,
+          made("circle", { class: "reach", r: 12 }),
+          ...shape,
+          ...label,
         );
         overlay.svg.append(handle);
         this.draggable(handle, overlay, number, which);
@@ -156,8 +165,12 @@ export class Handles {
 
   movableByKeys(node, overlay, number, which) {
     const steps = {
-      ArrowLeft: [-1, 0, 0], ArrowRight: [1, 0, 0], ArrowUp: [0, 1, 0], ArrowDown: [0, -1, 0],
-      PageUp: [0, 0, 1], PageDown: [0, 0, -1],
+      ArrowLeft: [-1, 0, 0],
+      ArrowRight: [1, 0, 0],
+      ArrowUp: [0, 1, 0],
+      ArrowDown: [0, -1, 0],
+      PageUp: [0, 0, 1],
+      PageDown: [0, 0, -1],
     };
     node.addEventListener("keydown", (event) => {
       const tile = overlay.tile();
@@ -191,11 +204,18 @@ export class Handles {
     parts.halo.setAttribute("d", whole);
     parts.far.setAttribute("d", whole);
     parts.grip.setAttribute("d", whole);
-    parts.near.setAttribute("d", line.slice(1).map((point, i) => path(nearPart(line[i], point))).join(""));
+    parts.near.setAttribute(
+      "d",
+      line
+        .slice(1)
+        .map((point, i) => path(nearPart(line[i], point)))
+        .join(""),
+    );
     for (const which of ["entry", "target"]) {
       const at = ends[which];
       const inside = {
-        x: Math.min(tile.width - EDGE, Math.max(EDGE, at.x)), y: Math.min(tile.height - EDGE, Math.max(EDGE, at.y)),
+        x: Math.min(tile.width - EDGE, Math.max(EDGE, at.x)),
+        y: Math.min(tile.height - EDGE, Math.max(EDGE, at.y)),
       };
       const handle = parts[which];
       handle.setAttribute("transform", `translate(${inside.x.toFixed(2)} ${inside.y.toFixed(2)})`);

@@ -4,7 +4,11 @@ import { add, flip, length, scaled, spoken } from "./geometry.js";
 
 const SVG = "http://www.w3.org/2000/svg";
 const NAMES = { axial: "Axial", coronal: "Coronal", sagittal: "Sagittal", "3d": "3-D" };
-const RAS = [["R", "L"], ["A", "P"], ["S", "I"]]; // letters for plus and minus
+const RAS = [
+  ["R", "L"],
+  ["A", "P"],
+  ["S", "I"],
+]; // letters for plus and minus
 const GAP = 14; // px that the crosshair leaves open
 
 const made = (name, attributes, text) => {
@@ -49,7 +53,11 @@ function axes(tile) {
   const nodes = [made("text", { x: 7, y: 16, class: "name" }, NAMES["3d"])];
   const origin = tile.project([0, 0, 0]);
   const unit = length(tile.dragged(1, 0)); // mm of a pixel
-  for (const [letter, direction] of [["L", [-1, 0, 0]], ["P", [0, -1, 0]], ["S", [0, 0, 1]]]) {
+  for (const [letter, direction] of [
+    ["L", [-1, 0, 0]],
+    ["P", [0, -1, 0]],
+    ["S", [0, 0, 1]],
+  ]) {
     const tip = tile.project(scaled(direction, 20 * unit));
     const [dx, dy] = add([tip.x, tip.y], [-origin.x, -origin.y]);
     nodes.push(made("line", { x1: centre[0], y1: centre[1], x2: centre[0] + dx, y2: centre[1] + dy, class: "axis" }));

@@ -75,14 +75,26 @@ export class Plan {
     $("case-name").textContent = plan.name;
     $("case-name").title = plan.name;
     $("electrode-row").hidden = plan.electrodes.length < 2;
-    options($("electrode"), plan.electrodes.map(({ title }, i) => [String(i), `${i + 1}: ${title}`]), String(this.number));
+    options(
+      $("electrode"),
+      plan.electrodes.map(({ title }, i) => [String(i), `${i + 1}: ${title}`]),
+      String(this.number),
+    );
     const device = choices.devices.find((one) => one.device === electrode.device);
     $("device-title").textContent = device?.title ?? electrode.title ?? electrode.device;
     picture($("device-drawing"), device && drawing(device.drawing, electrode.model));
-    options($("model"), (device?.models ?? []).map(({ model, title }) => [model, title]), electrode.model);
+    options(
+      $("model"),
+      (device?.models ?? []).map(({ model, title }) => [model, title]),
+      electrode.model,
+    );
     $("model").title = electrode.title ?? "";
     $("model").disabled = (device?.models.length ?? 0) < 2;
-    options($("protocol"), choices.protocols.map(({ id, title }) => [id, title]), plan.protocol);
+    options(
+      $("protocol"),
+      choices.protocols.map(({ id, title }) => [id, title]),
+      plan.protocol,
+    );
     put($("power"), plan.power_w);
     $("power").disabled = !plan.power_applies;
     $("power-note").hidden = plan.power_applies;

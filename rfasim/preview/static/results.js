@@ -21,18 +21,31 @@ export class Results {
   }
 
   // titles: {a, b} while two sides are compared, else {}
-  show(runs, { titles, stale }) {
+  show(runs, { titles, stale, otherModel }) {
     const names = Object.keys(runs.sides).sort();
-    $("states").replaceChildren(...(names.length ? names : ["a"]).map((name) => state(runs, name, titles[name], stale)));
+    $("states").replaceChildren(
+      ...(names.length ? names : ["a"]).map((name) => state(runs, name, titles[name], stale)),
+    );
     const answers = names.map((name) => [name, runs.shown(name)?.answer]).filter(([, answer]) => answer);
-    $("answers").replaceChildren(...answers.flatMap(([name, answer]) => sentences(answer, titles[name])), table(answers, titles));
-    $("answers").classList.toggle("stale", stale);
+    $("answers").replaceChildren(
+      ...answers.flatMap(([name, answer]) => sentences(answer, titles[name])),
+      table(answers, titles),
+    );
+    $("answers").classList.toggle("stale", stale || Boolean(otherModel));
+    if (otherModel && answers.length) {
+      const text = `What follows and the margin colours are for "${otherModel}". Run again to have them for this zone.`;
+      $("states").append(element("p", text, "notice"));
+    }
   }
 
   draw(runs, time) {
-    const series = Object.keys(runs.sides).sort().map((name) => ({
-      history: runs.shown(name)?.history ?? {}, dashed: name === "b", name: name === "b" || runs.sides.b ? name.toUpperCase() : "",
-    }));
+    const series = Object.keys(runs.sides)
+      .sort()
+      .map((name) => ({
+        history: runs.shown(name)?.history ?? {},
+        dashed: name === "b",
+        name: name === "b" || runs.sides.b ? name.toUpperCase() : "",
+      }));
     this.curves.draw(series, runs.end, runs.number < 0 ? null : time);
   }
 
@@ -47,7 +60,11 @@ export class Results {
     $("chance-progress").hidden = ended || stopped;
     $("chance-progress").value = of ? done / of : 0;
     const rows = volumes
-      ? [["5 % of the runs stay below", volumes.p5], ["Half of the runs stay below", volumes.p50], ["95 % stay below", volumes.p95]]
+      ? [
+          ["5 % of the runs stay below", volumes.p5],
+          ["Half of the runs stay below", volumes.p50],
+          ["95 % of the runs stay below", volumes.p95],
+        ]
       : [];
     const list = element("table", undefined, "numbers");
     for (const [name, value] of rows) {
@@ -89,9 +106,8 @@ function state(runs, name, title, stale) {
     const seconds = coarse.answer.seconds.toFixed(1);
     add(fine?.status === "cancelled" ? "Quick look; refinement cancelled" : `Quick look, in ${seconds} s`, "coarse");
   }
-  for (const level of [coarse, fine]) {
-    if (level?.status === "failed") add(`Failed: ${level.message}`, "error");
-  }
+  const failures = [coarse, fine].filter((level) => level?.status === "failed").map(({ message }) => message);
+  for (const message of new Set(failures)) add(`Failed: ${message}`, "error");
   if (coarse?.status === "cancelled" || (!coarse && fine?.status === "cancelled")) add("Cancelled.", "quiet");
   if (stale) add("The plan has changed since this run.", "notice");
   return box;
@@ -99,7 +115,8 @@ function state(runs, name, title, stale) {
 
 function different({ mean_mm: mean, largest_mm: largest, volume_percent: volume }) {
   const sign = volume > 0 ? "+" : volume < 0 ? "−" : "";
-  return `${mean.toFixed(1)} mm on average, ${largest.toFixed(1)} mm at most, ${sign}${Math.abs(volume).toFixed(1)} % volume`;
+  const change = `${sign}${Math.abs(volume).toFixed(1)} % volume`;
+  return `${mean.toFixed(1)} mm on average, ${largest.toFixed(1)} mm at most, ${change}`;
 }
 
 const VERDICTS = { complete: "Tumour completely covered", incomplete: "Tumour not completely covered" };
@@ -107,7 +124,14 @@ const VERDICTS = { complete: "Tumour completely covered", incomplete: "Tumour no
 function sentences(answer, title) {
   const nodes = [];
   if (title) nodes.push(element("h3", title));
-  if (answer.verdict) nodes.push(element("p", VERDICTS[answer.verdict] ?? answer.verdict, `verdict ${answer.verdict === "complete" ? "complete" : "incomplete"}`));
+  if (answer.verdict)
+    nodes.push(
+      element(
+        "p",
+        VERDICTS[answer.verdict] ?? answer.verdict,
+        `verdict ${answer.verdict === "complete" ? "complete" : "incomplete"}`,
+      ),
+    );
   for (const text of answer.words ?? []) nodes.push(element("p", text));
   return nodes;
 }
@@ -118,7 +142,10 @@ function table(answers, titles) {
   const names = [...new Set(answers.flatMap(([, answer]) => (answer.numbers ?? []).map(({ name }) => name)))];
   if (answers.length > 1) {
     const head = list.createTHead().insertRow();
-    head.append(element("td"), ...answers.map(([side]) => element("th", titles[side]?.split(":")[0] ?? side.toUpperCase())));
+    head.append(
+      element("td"),
+      ...answers.map(([side]) => element("th", titles[side]?.split(":")[0] ?? side.toUpperCase())),
+    );
   }
   const body = list.createTBody();
   for (const name of names) {

@@ -5,12 +5,12 @@ const KEYS = ["time_s", "power_w", "impedance_ohm", "max_temperature_c", "zone_v
 export class Runs {
   constructor() {
     this.count = -1;
-    this.begin(-1, null);
+    this.begin(-1, null, null);
   }
 
-  // A new run replaces all that is known. The signature says what plan it is of.
-  begin(number, signature) {
-    Object.assign(this, { number, signature, sides: {}, zones: new Map(), count: this.count + 1 });
+  // A new run replaces all that is known. The signature says what plan it is of, the model whose numbers it brings.
+  begin(number, signature, model) {
+    Object.assign(this, { number, signature, model, sides: {}, zones: new Map(), count: this.count + 1 });
   }
 
   level(event) {
@@ -66,7 +66,7 @@ export class Runs {
 
   times(name, model) {
     const level = this.shownLevel(name);
-    return level ? this.zones.get(`${name} ${level} ${model}`) ?? null : null;
+    return level ? (this.zones.get(`${name} ${level} ${model}`) ?? null) : null;
   }
 
   // While this is true the zone grows on the page and the slider waits.

@@ -31,6 +31,7 @@ uniform vec3 marks;
 uniform vec3 highColour;
 uniform vec3 middleColour;
 uniform vec3 lowColour;
+uniform vec3 organColour;
 in vec3 texPos;
 out vec4 color;
 
@@ -43,11 +44,16 @@ void cover(vec3 with, float alpha) {
   color.rgb = mix(color.rgb, with, alpha);
 }
 
+// Of two labels that meet the one whose colour the line takes: what lies in the organ, not the organ.
+vec4 inner(vec4 one, vec4 other) {
+  bool organ = distance(one.rgb, organColour) < 0.002;
+  return other.a > 0.0 && (organ || one.a == 0.0) ? other : one;
+}
+
 void main() {
   color = vec4(texture(volume, texPos).rgb, opacity);
 #ifdef OUTLINES
-  // Outlines of the anatomy: where the label under a neighbouring pixel is another. The label with the higher alpha
-  // (views.js gives it) colours the line.
+  // Outlines of the anatomy: where the label under a neighbouring pixel is another.
   ivec3 size = textureSize(overlay, 0);
   vec3 voxel = texPos * vec3(size);
   vec3 right = 1.5 * dFdx(voxel);
@@ -55,8 +61,7 @@ void main() {
   vec4 here = texelFetch(overlay, min(ivec3(voxel), size - 1), 0);
   vec4 beside = texelFetch(overlay, clamp(ivec3(voxel + right), ivec3(0), size - 1), 0);
   vec4 above = texelFetch(overlay, clamp(ivec3(voxel + up), ivec3(0), size - 1), 0);
-  vec4 edge = beside.a > here.a ? beside : here;
-  if (above.a > edge.a) edge = above;
+  vec4 edge = inner(inner(here, beside), above);
   if (beside.rgb == here.rgb && above.rgb == here.rgb) edge.a = 0.0;
   cover(here.rgb, here.a > 0.0 ? 0.07 : 0.0);
 #endif
@@ -83,7 +88,10 @@ void main() {
 // A program as NiiVue takes them: `use` and `uniforms`.
 function linked(gl, vertices, fragments) {
   const program = gl.createProgram();
-  for (const [type, source] of [[gl.VERTEX_SHADER, vertices], [gl.FRAGMENT_SHADER, fragments]]) {
+  for (const [type, source] of [
+    [gl.VERTEX_SHADER, vertices],
+    [gl.FRAGMENT_SHADER, fragments],
+  ]) {
     const shader = gl.createShader(type);
     gl.shaderSource(shader, source);
     gl.compileShader(shader);
@@ -108,7 +116,11 @@ export function sliceProgram(gl, names) {
 // Draws nothing.
 export function idleProgram(gl) {
   const vertices = "#version 300 es\nlayout(location=0) in vec3 pos;\nvoid main() { gl_Position = vec4(2.0); }";
-  return linked(gl, vertices, "#version 300 es\nprecision highp float;\nout vec4 color;\nvoid main() { color = vec4(0.0); }");
+  return linked(
+    gl,
+    vertices,
+    "#version 300 es\nprecision highp float;\nout vec4 color;\nvoid main() { color = vec4(0.0); }",
+  );
 }
 
 // Surfaces in 3-D: lit from the viewer's side, so that no side is black.

@@ -17,7 +17,17 @@ const CHANCE_LOOKS = { marks: [0.95, 0.5, 0.05], colours: CHANCES.map(({ colour 
 
 export class Slices {
   constructor(canvas, camera, onDrawn) {
-    Object.assign(this, { canvas, camera, onDrawn, places: [], width: 0, height: 0, waiting: false, frames: 0, programs: new Map() });
+    Object.assign(this, {
+      canvas,
+      camera,
+      onDrawn,
+      places: [],
+      width: 0,
+      height: 0,
+      waiting: false,
+      frames: 0,
+      programs: new Map(),
+    });
     Object.assign(this, { layout: [], version: 0, states: new Map(), drawn: new Map() });
     this.viewer = new niivue.Niivue({
       isRadiologicalConvention: true,
@@ -150,8 +160,10 @@ export class Slices {
     this.changed();
   }
 
-  setOutlines(on) {
+  // organ: the colour (0 to 255) of the label that holds the others
+  setOutlines(on, organ) {
     this.outlines = on;
+    this.organ = organ.map((value) => value / 255);
     this.changed();
   }
 
@@ -180,6 +192,7 @@ export class Slices {
     gl.uniform1i(at.volume, 0);
     gl.uniform1i(at.overlay, 2);
     gl.uniform1i(at.field, FIELD_UNIT);
+    if (at.organColour) gl.uniform3fv(at.organColour, this.organ);
     if (!this.field) return program;
     gl.uniformMatrix4fv(at.frac2field, false, this.toTexture);
     gl.uniform1f(at.strength, this.field.strength);
@@ -307,4 +320,3 @@ class Tile {
 export function clamped(ras, box) {
   return ras.map((value, i) => clamp(value, box.low[i], box.high[i]));
 }
-

@@ -117,7 +117,10 @@ export class Space {
     if (!width) return [];
     this.viewer.setPivot3D();
     const [matrix] = this.viewer.calculateMvpMatrix(
-      null, [0, 0, this.canvas.width, this.canvas.height], this.camera.azimuth, this.camera.elevation,
+      null,
+      [0, 0, this.canvas.width, this.canvas.height],
+      this.camera.azimuth,
+      this.camera.elevation,
     );
     return [new Tile({ left: 0, top: 0, width, height }, Array.from(matrix))];
   }

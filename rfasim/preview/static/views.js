@@ -53,7 +53,10 @@ export class Views {
       const canvas = document.createElement("canvas");
       canvas.tabIndex = 0;
       canvas.setAttribute("role", "img");
-      canvas.setAttribute("aria-label", kind === "slices" ? "Slices; arrows move the crosshair" : "3-D view; arrows turn it");
+      canvas.setAttribute(
+        "aria-label",
+        kind === "slices" ? "Slices; arrows move the crosshair" : "3-D view; arrows turn it",
+      );
       canvas.addEventListener("webglcontextlost", () => this.onProblem("The graphics were lost. Reload the page."));
       box.append(canvas);
       return box;
@@ -62,7 +65,11 @@ export class Views {
     this.root.append(element);
     const drawn = () => this.drawn(side);
     const side = {
-      name, element, title, boxes: { slices: canvases[0], space: canvases[1] }, tiles: {},
+      name,
+      element,
+      title,
+      boxes: { slices: canvases[0], space: canvases[1] },
+      tiles: {},
       slices: new Slices(canvases[0].firstChild, this.camera, drawn),
       space: new Space(canvases[1].firstChild, this.camera, drawn),
     };
@@ -80,7 +87,10 @@ export class Views {
     await side.space.start();
     const large = (view) => this.enlarge(view);
     sliceGestures(side.slices, {
-      large, changed: () => this.request("slices"), goTo: (ras) => this.goTo(ras), windowBy: (dx, dy) => this.windowBy(dx, dy),
+      large,
+      changed: () => this.request("slices"),
+      goTo: (ras) => this.goTo(ras),
+      windowBy: (dx, dy) => this.windowBy(dx, dy),
       spacing: () => this.spacing,
     });
     spaceGestures(side.space, { large, changed: () => this.request("space") });
@@ -172,7 +182,7 @@ export class Views {
 
   async fillSide(side) {
     side.slices.show(this.background, this.labels);
-    side.slices.setOutlines(this.outlines ?? true);
+    side.slices.setOutlines(this.outlines ?? true, this.organColour());
     side.space.dropAll();
     for (const { id, kind, rgba } of this.scene.surfaces) {
       const data = this.surfaceData.get(id);
@@ -239,7 +249,13 @@ export class Views {
 
   setOutlines(on) {
     this.outlines = on;
-    for (const side of this.shown) side.slices.setOutlines(on);
+    for (const side of Object.values(this.sides)) side.slices.setOutlines(on, this.organColour());
+  }
+
+  organColour() {
+    const organs = this.scene.surfaces.filter(({ kind }) => kind === "organ").map(({ id, name }) => [id, name]);
+    const label = this.scene.labels.find(({ name }) => organs.flat().includes(name)) ?? this.scene.labels[0];
+    return label?.rgb ?? [0, 0, 0];
   }
 
   home() {
@@ -273,7 +289,9 @@ export class Views {
   }
 
   drawn(side) {
-    side.projected = Object.fromEntries([...side.slices.tiles(), ...side.space.tiles()].map((tile) => [tile.view, tile]));
+    side.projected = Object.fromEntries(
+      [...side.slices.tiles(), ...side.space.tiles()].map((tile) => [tile.view, tile]),
+    );
     for (const [view, tile] of Object.entries(side.projected)) {
       drawMarks(side.tiles[view].marks, tile, this.camera.crosshair);
     }
@@ -298,7 +316,10 @@ export class Views {
 
 function place(element, { left, top, width, height }) {
   Object.assign(element.style, {
-    left: `${100 * left}%`, top: `${100 * top}%`, width: `${100 * width}%`, height: `${100 * height}%`,
+    left: `${100 * left}%`,
+    top: `${100 * top}%`,
+    width: `${100 * width}%`,
+    height: `${100 * height}%`,
   });
 }
 
@@ -308,11 +329,12 @@ async function image(data, labels) {
   if (labels) {
     const table = [{ number: 0, rgb: [0, 0, 0] }, ...labels.filter(({ number }) => number !== 0)];
     volume.setColormapLabel({
-      R: table.map(({ rgb }) => rgb[0]), G: table.map(({ rgb }) => rgb[1]), B: table.map(({ rgb }) => rgb[2]),
-      A: table.map((_, i) => (i ? Math.min(255, 100 + i) : 0)), // the order in which outlines cover each other
+      R: table.map(({ rgb }) => rgb[0]),
+      G: table.map(({ rgb }) => rgb[1]),
+      B: table.map(({ rgb }) => rgb[2]),
+      A: table.map(({ number }) => (number ? 255 : 0)),
       I: table.map(({ number }) => number),
     });
   }
   return volume;
 }
-
