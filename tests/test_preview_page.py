@@ -90,7 +90,7 @@ def test_a_needle_is_dragged_and_the_zone_follows(page: PreviewPage, address: st
     assert "15 W" in page.page.request.get(f"http://{here}/api/case.yaml").text()
     page.page.reload()
     page.ready()
-    page.wait("rfasim.zoneVoxels() > 0", 60)
+    page.wait("rfasim.lastRun().sides.a?.fine?.status === 'done' && rfasim.zoneVoxels() > 0", 60)
     assert page.zone() == whole
     assert page.errors == []
     assert {urlsplit(url).netloc for url in page.requests if url.startswith("http")} == {here}

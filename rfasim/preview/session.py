@@ -235,8 +235,8 @@ class Session:
         models = (case.zone.criterion, *(name for name in CRITERIA if name != case.zone.criterion))
         against = self._folders.get((side, "coarse")) if level == "fine" else None
         self._folders[side, level] = folder
-        self._say({"event": "started", "run": self._run, "side": side, "level": level,
-                   "minutes": case.generator.duration / 60})  # fmt: skip
+        started = {"event": "started", "run": self._run, "side": side, "level": level}
+        self._keep(started, json.dumps(started | {"minutes": case.generator.duration / 60}))
         self.solvers[level].send(
             Job(self._run, side, level, case.model_dump(mode="json"), str(self.draft.base), str(folder), models,
                 None if against is None else str(against))
