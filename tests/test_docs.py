@@ -201,7 +201,7 @@ def test_test_line_is_what_ci_runs() -> None:
     make, install, tests = setup_line("test line").split(" && ")
     assert make == "python3 -m venv .venv"
     assert install == ".venv/bin/pip install -q -e '.[test]'"
-    assert tests == ".venv/bin/python -m pytest"
+    assert tests == ".venv/bin/python -m pytest -n auto"
     assert "<!-- test line -->" in (ROOT / ".ci/run").read_text(encoding="utf-8")
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -35,6 +36,14 @@ STUDY: dict[str, Any] = {
 def study_file(tmp_path: Path) -> Path:
     (tmp_path / "study.yaml").write_text(dump_yaml(STUDY), encoding="utf-8")
     return tmp_path / "study.yaml"
+
+
+@pytest.fixture(autouse=True)
+def _ctrl_c() -> Iterator[None]:
+    """dask_jobqueue takes SIGINT for itself when it is imported."""
+    before = signal.getsignal(signal.SIGINT)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 @contextlib.contextmanager
