@@ -21,7 +21,7 @@ from rfasim.errors import InputError
 from rfasim.exports import ZONE, zone_image
 from rfasim.frames import to_lps
 from rfasim.scene import read_scene
-from rfasim.solver.level_set import distance_to_surface
+from rfasim.solver.level_set import distances_between
 
 Array = NDArray[np.float64]
 def read_registration(path: Path) -> Array:
@@ -56,8 +56,7 @@ def compare(predicted: LabelImage, actual: LabelImage, *, predicted_label: int |
         shapes.append(LabelShape(image, numbers))
     one, other = shapes
     surfaces = [shape.surface() for shape in shapes]
-    there, back = (_distances(surfaces[k], surfaces[1 - k]) for k in (0, 1))
-    areas = [_areas(triangles) for triangles in surfaces]
+    (there, back), areas = distances_between(*surfaces)
     both, weights = np.concatenate([there, back]), np.concatenate(areas)
     order = np.argsort(both)
     share = np.cumsum(weights[order]) / weights.sum()
@@ -75,16 +74,6 @@ def compare(predicted: LabelImage, actual: LabelImage, *, predicted_label: int |
         "centre_distance_mm": 1e3 * float(np.linalg.norm(one.centre - other.centre)),
         "registration": registration is not None,
     }
-
-
-def _distances(triangles: Array, others: Array) -> Array:
-    """Distance [m] of each triangle's middle to the other surface."""
-    return np.asarray(distance_to_surface(triangles.mean(axis=1), others))
-
-
-def _areas(triangles: Array) -> Array:
-    across = np.cross(triangles[:, 1] - triangles[:, 0], triangles[:, 2] - triangles[:, 0])
-    return np.asarray(0.5 * np.linalg.norm(across, axis=1))
 
 
 def _volumes(one: LabelShape, other: LabelShape, most: int = 4_000_000) -> tuple[list[float], float]:

@@ -588,10 +588,8 @@ class Case(Record):
     def portable(self) -> dict[str, Any]:
         """All that the case says, as plain data; of files it names only the file's name, not the folder."""
         data = self.model_dump(mode="json")
-        files = [data["mesh"], *(data["anatomy"] or {"labels": []})["labels"], data["tumour"] or {}, *data["tumours"]]
-        for group in files:
-            if group.get("file") is not None:
-                group["file"] = PurePosixPath(group["file"]).name
+        for group in file_groups(data):
+            group["file"] = PurePosixPath(group["file"]).name
         return data
 
     @property
@@ -601,6 +599,13 @@ class Case(Record):
 
 
 # ------------------------------------------------------------------------------------------------ in and out
+
+
+def file_groups(data: dict[str, Any]) -> list[dict[str, Any]]:
+    """The groups of a case as plain data that name a ``file``: a mesh, label images, tumours."""
+    labels = (data.get("anatomy") or {}).get("labels") or ()
+    groups = (data.get("mesh"), *labels, data.get("tumour"), *(data.get("tumours") or ()))
+    return [group for group in groups if isinstance(group, dict) and isinstance(group.get("file"), str)]
 
 
 def case_from_dict(data: Any, *, from_file: bool = False) -> Case:
@@ -629,11 +634,16 @@ def load_case(path: str | Path, overrides: Iterable[tuple[str, str]] = ()) -> Ca
 
 def read_case(path: Path) -> dict[str, Any]:
     """A case file as plain data, not checked yet; raises InputError for what is no case file at all."""
-    data = parse_yaml(read_text(path), str(path))
+    return parse_case(read_text(path), str(path))
+
+
+def parse_case(text: str, name: str) -> dict[str, Any]:
+    """The text of a case file as plain data, not checked yet; raises InputError with its ``name``."""
+    data = parse_yaml(text, name)
     if data is None:
-        raise InputError(str(path), "is empty; a case needs at least name, electrodes and generator")
+        raise InputError(name, "is empty; a case needs at least name, electrodes and generator")
     if not isinstance(data, dict):
-        raise InputError(str(path), "is no case file: it has to hold lines such as 'frequency: 480 kHz'")
+        raise InputError(name, "is no case file: it has to hold lines such as 'frequency: 480 kHz'")
     return data
 
 

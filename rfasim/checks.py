@@ -67,11 +67,7 @@ def _electrodes(case: Case) -> Found:
         path = f"electrodes[{index}]"
         centres, radii = device.filling()
         for contact in device.contacts():
-            inside = (
-                np.ones(len(centres), bool)
-                if contact.extent is None
-                else contact.extent.distance(centres) < 0
-            )
+            inside = contact.holds(centres)
             depth = case.domain.depth(centres, case.domain_centre) - radii
             if device.through:
                 nearest = np.argmin(np.linalg.norm(centres - case.domain_centre, axis=1))

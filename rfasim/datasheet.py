@@ -13,12 +13,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
 import numpy as np
-from numpy.typing import NDArray
 from pydantic import ValidationError
 
 from rfasim.complaints import complaints, near
 from rfasim.electrodes import ALL_DEVICES, Device
-from rfasim.electrodes.device import Array, Contact, Model, unit
+from rfasim.electrodes.device import Array, Model, unit
 from rfasim.errors import InputError
 from rfasim.quantities import Quantity, text
 from rfasim.sheet import Row, about, word_of
@@ -190,18 +189,12 @@ def surface_points(device: Device, n: int = 20_000) -> Array:
     return np.asarray(points[np.abs(shape.distance(points)) < 1e-9])
 
 
-def _on(contact: Contact, points: Array) -> NDArray[np.bool_]:
-    """Which surface ``points`` (n, 3) belong to a contact: booleans (n,)."""
-    inside = np.full(len(points), True) if contact.extent is None else contact.extent.distance(points) < 0
-    return np.asarray(inside)
-
-
 def _contact_rows(device: Device) -> list[ContactRow]:
     points = surface_points(device)
     along = points @ device.axis
     rows = []
     for contact in device.contacts():
-        span = along[_on(contact, points)]
+        span = along[contact.holds(points)]
         length = float(span.max() - span.min()) if len(span) else 0.0
         rows.append(ContactRow(contact.name, contact.terminal, contact.stage, round(length, 4)))
     return rows
@@ -348,7 +341,7 @@ def draw_device(device: Device, title: str, suffix: str = ".png") -> bytes:
 def _views(device: Device) -> tuple[_View, _View]:
     """From the side with the tip to the right, and from the tip."""
     points = surface_points(device, 5000)
-    active = np.any([_on(contact, points) for contact in device.contacts()], axis=0)
+    active = np.any([contact.holds(points) for contact in device.contacts()], axis=0)
     marks = [point for _, point in (*device.thermocouples, *device.outlets)]
     shown = np.vstack([points[active], *marks]) - device.tip_point
     shown = shown[np.linalg.norm(shown - (device.active_centre - device.tip_point), axis=1) <= FAR]
@@ -428,7 +421,7 @@ def render(device: Device, right: Array, up: Array, low: Array, high: Array, pix
     terminals = device.terminals
     for contact in device.contacts():
         shade = _rgb(CONTACT_COLOURS[terminals.index(contact.terminal) % len(CONTACT_COLOURS)])
-        colour[_on(contact, points)] = shade
+        colour[contact.holds(points)] = shade
     picture[hit] = colour * (0.45 + 0.55 * np.clip(normal @ light, 0.0, 1.0))[:, None]
     return picture.reshape(rows, columns, 3)
 

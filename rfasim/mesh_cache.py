@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from rfasim import __version__
-from rfasim.case import Case
+from rfasim.case import Case, file_groups
 from rfasim.checkpoint import locked, write_atomically
 from rfasim.domain import mesh_of
 from rfasim.errors import InputError, RunError
@@ -41,9 +41,8 @@ def mesh_key(case: Case, base: Path | None) -> str:
             del vessel[name]
     for name in ("electric_boundary", "thermal_boundary"):
         del data["domain"][name]
-    for group in (data["mesh"], *(data["anatomy"] or {"labels": []})["labels"], data["tumour"] or {}, *data["tumours"]):
-        if group.get("file") is not None:
-            group["file"] = _content((base or Path()) / group["file"])
+    for group in file_groups(data):
+        group["file"] = _content((base or Path()) / group["file"])
     return hashlib.sha256(json.dumps([data, __version__], sort_keys=True).encode()).hexdigest()[:32]
 
 

@@ -37,7 +37,7 @@ from rfasim.checkpoint import (
     write_checkpoint,
 )
 from rfasim.errors import InputError, RunError
-from rfasim.tables import Columns, read_table, strict_json, write_table
+from rfasim.tables import Columns, add_row, read_table, strict_json, write_table
 from rfasim.vtkhdf import read_field, read_mesh, read_times, write_vtkhdf
 
 if TYPE_CHECKING:
@@ -206,8 +206,7 @@ class ResultWriter:
         for columns, values in ((self.history, frame.readings()), (self.probes, frame.temperatures())):
             if columns and columns.keys() != values.keys():
                 raise ValueError(f"frames must hold the same readings: {list(values)} after {list(columns)}")
-            for name, value in values.items():
-                columns.setdefault(name, []).append(value)
+            add_row(columns, values)
         self._last = frame
         if frame.output:
             self._keep_fields(frame)

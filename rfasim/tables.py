@@ -26,6 +26,12 @@ _UNITS = {
 Columns = dict[str, list[Any]]
 
 
+def add_row(columns: Columns, row: Mapping[str, Any]) -> None:
+    """Put a row's values at the ends of the columns of their names."""
+    for name, value in row.items():
+        columns.setdefault(name, []).append(value)
+
+
 def strict_json(value: Any) -> Any:
     """``value`` as plain JSON: numpy numbers as Python's, and null for what is not a finite number."""
     if isinstance(value, Mapping):

@@ -9,7 +9,6 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
@@ -17,25 +16,21 @@ import pytest
 pytest.importorskip("playwright.sync_api")
 pytest.importorskip("uvicorn")
 from browser.pages import CHROMIUM, PreviewPage, chromium
+from small_patient import SMALL
 
 from rfasim.yaml_io import dump_yaml
 
 if CHROMIUM is None:
     pytest.skip("there is no Chromium here", allow_module_level=True)
 
-CASE: dict[str, Any] = {
+# placed by two points, which are what is dragged
+CASE = SMALL | {
     "name": "small",
     "electrodes": [
         {"device": "needle", "entry": ["0 mm", "0 mm", "90 mm"], "target": ["0 mm", "0 mm", "0 mm"],
          "beyond_target": "10 mm", "active_length": "20 mm"}
     ],
-    "generator": {"protocol": "constant_power", "power": "15 W", "duration": "90 s"},
-    "tumour": {"shape": "ball", "centre": ["0 mm", "0 mm", "0 mm"], "diameter": "12 mm", "name": "the tumour"},
-    "vessels": [
-        {"name": "vein", "kind": "hepatic", "points": [["14 mm", "-40 mm", "0 mm"], ["14 mm", "40 mm", "0 mm"]],
-         "diameter": "4 mm", "velocity": "6 cm/s"}
-    ],
-    "domain": {"shape": "cylinder", "radius": "40 mm", "height": "80 mm"},
+    "generator": SMALL["generator"] | {"duration": "90 s"},
 }  # fmt: skip
 
 

@@ -17,37 +17,26 @@ import pytest
 
 pytest.importorskip("starlette")
 pytest.importorskip("httpx")
+from small_patient import SMALL
 from starlette.testclient import TestClient, WebSocketTestSession
 from starlette.websockets import WebSocketDisconnect
 
+from rfasim.anatomy.writing import nifti_bytes
 from rfasim.errors import InputError
 from rfasim.preview import server, session
 from rfasim.preview.draft import Draft, families
-from rfasim.preview.scene import nifti
 from rfasim.preview.server import Preview, hosts_of
 from rfasim.sheet import word_of
 from rfasim.yaml_io import dump_yaml
 
 HOST = "127.0.0.1:8000"
-# small and quick: a ball of a tumour beside a vein
-CASE: dict[str, Any] = {
-    "name": "small <b>case</b>",
-    "electrodes": [{"device": "needle", "tip": ["0 mm", "0 mm", "-10 mm"], "active_length": "20 mm"}],
-    "generator": {"protocol": "constant_power", "power": "15 W", "duration": "60 s"},
-    "tumour": {"shape": "ball", "centre": ["0 mm", "0 mm", "0 mm"], "diameter": "12 mm", "name": "the tumour"},
-    "vessels": [
-        {"name": "vein", "kind": "hepatic", "points": [["12 mm", "-40 mm", "0 mm"], ["12 mm", "40 mm", "0 mm"]],
-         "diameter": "4 mm", "velocity": "6 cm/s"}
-    ],
-    "domain": {"shape": "cylinder", "radius": "40 mm", "height": "80 mm"},
-}  # fmt: skip
 
 
 @pytest.fixture
 def case_file(tmp_path: Path) -> Path:
     (tmp_path / "case").mkdir()
     path = tmp_path / "case" / "case.yaml"
-    path.write_text(dump_yaml(CASE), encoding="utf-8")
+    path.write_text(dump_yaml(SMALL), encoding="utf-8")
     return path
 
 
@@ -159,7 +148,8 @@ def test_two_users_do_not_see_each_other(preview: Preview) -> None:
         two.get(f"/?token={preview.token()}")
         first, second = preview.sessions.values()
         assert first.folder != second.folder
-        first.draft.change({"power_w": 22.0})  # type: ignore[union-attr]
+        assert first.draft is not None
+        first.draft.change({"power_w": 22.0})
         assert "22 W" in one.get("/api/case.yaml").text
         assert "22 W" not in two.get("/api/case.yaml").text
 
@@ -351,15 +341,15 @@ def test_a_broken_case_gets_a_message(page: Page, browser: TestClient, text: str
 def test_a_case_reads_no_file_that_was_not_given(page: Page, browser: TestClient, tmp_path: Path) -> None:
     page.event("scene")
     secret = tmp_path / "secret.nii"
-    secret.write_bytes(nifti(np.ones((4, 4, 4), np.uint8), np.diag([1e-3, 1e-3, 1e-3, 1.0])))
+    secret.write_bytes(nifti_bytes(np.ones((4, 4, 4), np.uint8), np.diag([1e-3, 1e-3, 1e-3, 1.0])))
     for name in (str(secret), "../secret.nii", "/etc/passwd"):
         tumour = {"shape": "labels", "file": name, "label": 1}
-        answer = post(browser, "/api/case", content=dump_yaml(CASE | {"tumour": tumour}).encode())
+        answer = post(browser, "/api/case", content=dump_yaml(SMALL | {"tumour": tumour}).encode())
         assert answer.status_code == 400
         assert "outside the case's folder" in answer.json()["message"]
     (tmp_path / "case" / "link.nii").symlink_to(secret)
     tumour = {"shape": "labels", "file": "link.nii", "label": 1}
-    assert post(browser, "/api/case", content=dump_yaml(CASE | {"tumour": tumour}).encode()).status_code == 400
+    assert post(browser, "/api/case", content=dump_yaml(SMALL | {"tumour": tumour}).encode()).status_code == 400
 
 
 def patient(shape: tuple[int, int, int] = (60, 60, 60), edge: float = 2e-3) -> bytes:
@@ -369,7 +359,7 @@ def patient(shape: tuple[int, int, int] = (60, 60, 60), edge: float = 2e-3) -> b
     x = np.stack(np.meshgrid(*(np.arange(n) - n / 2 for n in shape), indexing="ij"), axis=-1)
     data = np.where(np.abs(x).max(axis=-1) < 27, 1, 0)
     data[np.linalg.norm(x, axis=-1) < 6] = 2
-    return nifti(data.astype(np.uint8), to_world)
+    return nifti_bytes(data.astype(np.uint8), to_world)
 
 
 def test_labels_that_are_dropped_become_the_patient(page: Page, browser: TestClient) -> None:
@@ -390,7 +380,7 @@ def test_labels_that_are_dropped_become_the_patient(page: Page, browser: TestCli
     scan = np.random.default_rng(0).normal(40, 10, (60, 60, 60)).astype(np.int16)
     to_world = np.diag([2e-3, 2e-3, 2e-3, 1.0])
     to_world[:3, 3] = -0.06
-    assert post(browser, "/api/upload?name=ct.nii", content=nifti(scan, to_world)).json()["what"] == "ct"
+    assert post(browser, "/api/upload?name=ct.nii", content=nifti_bytes(scan, to_world)).json()["what"] == "ct"
     assert page.event("scene")["background"]["kind"] == "ct"
 
 
@@ -409,7 +399,7 @@ def huge_header() -> bytes:
         ("cut.nii", patient()[:5000]),
         ("wrong.nii", b"GIF89a" + bytes(400)),
         ("empty.nii", b""),
-        ("nothing.nii", nifti(np.zeros((8, 8, 8), np.uint8), np.diag([1e-3, 1e-3, 1e-3, 1.0]))),
+        ("nothing.nii", nifti_bytes(np.zeros((8, 8, 8), np.uint8), np.diag([1e-3, 1e-3, 1e-3, 1.0]))),
         ("odd.nrrd", b"NRRD0004\ntype: uchar\ndimension: 3\nsizes: 100000 100000 100000\nencoding: raw\n\n"),
         ("fake.dcm", bytes(128) + b"DICM" + bytes(100)),
     ],
@@ -443,7 +433,7 @@ def test_uploads_are_limited_and_have_plain_names(
 
 
 def test_every_device_that_is_offered_can_be_chosen(case_file: Path) -> None:
-    draft = Draft(CASE | {"vessels": []}, case_file.parent)
+    draft = Draft(SMALL | {"vessels": []}, case_file.parent)
     for kind in families():
         for model in list(kind.MODELS) or [None]:
             draft.change({"device": word_of(kind), "model": model})
@@ -465,12 +455,12 @@ def test_changes_are_taken_back_one_by_one(case_file: Path) -> None:
     assert draft.yaml() == first
     assert not draft.can_undo
     draft.redo()
-    assert draft.case.generator.power == 20.0  # type: ignore[union-attr]
+    assert draft.as_data()["power_w"] == 20.0
 
 
 def test_vessels_and_clamp_come_back_as_the_case_had_them(tmp_path: Path) -> None:
     clamp = {"from": "10 s", "to": "40 s"}
-    draft = Draft(CASE | {"circulation": {"pringle": clamp}}, tmp_path)
+    draft = Draft(SMALL | {"circulation": {"pringle": clamp}}, tmp_path)
     draft.change({"pringle": False, "vessels": False})
     assert draft.case.circulation.pringle == ()
     assert draft.case.vessels == ()

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from small_study import STUDY as SMALL_STUDY
 
 from rfasim import cli
 from rfasim.sweep import engine
@@ -22,14 +23,7 @@ from rfasim.sweep.store import Store
 from rfasim.yaml_io import dump_yaml
 
 pytest.importorskip("distributed")
-CASES = Path(__file__).parents[1] / "cases"
-STUDY: dict[str, Any] = {
-    "name": "small", "case": str(CASES / "needle_axisymmetric.yaml"),
-    "vary": {"power": {"path": "generator.power", "low": "20 W", "high": "35 W"}},
-    "set": {"mesh.size": "1 mm", "mesh.rim_size": "0.5 mm", "mesh.grow": 1, "time.tolerance": "2 K",
-            "generator.duration": "20 s"},
-    "design": {"kind": "grid", "levels": 8},
-}  # fmt: skip
+STUDY = SMALL_STUDY | {"design": {"kind": "grid", "levels": 8}}
 
 
 @pytest.fixture

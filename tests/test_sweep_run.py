@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from small_study import CASES, STUDY
 
 from rfasim import cli
 from rfasim.errors import RunError
@@ -27,13 +28,6 @@ from rfasim.sweep.study import study_from_dict
 from rfasim.yaml_io import dump_yaml
 
 pytest.importorskip("distributed")
-CASES = Path(__file__).parents[1] / "cases"
-COARSE = {"mesh.size": "1 mm", "mesh.rim_size": "0.5 mm", "mesh.grow": 1, "time.tolerance": "2 K"}
-STUDY: dict[str, Any] = {
-    "name": "small", "case": str(CASES / "needle_axisymmetric.yaml"),
-    "vary": {"power": {"path": "generator.power", "low": "20 W", "high": "35 W"}},
-    "set": {**COARSE, "generator.duration": "20 s"}, "design": {"kind": "grid", "levels": 6},
-}  # fmt: skip
 SAME = ("run", "status", "case_sha256", "input.power", "zone.volume_ml", "thermal.max_temperature_c", "energy.stored_j")
 
 

@@ -22,6 +22,7 @@ from rfasim.case import case_from_dict
 from rfasim.quantities import parse, text
 from rfasim.simulation import Simulation
 from rfasim.summary import summary_of
+from rfasim.tables import add_row
 from rfasim.yaml_io import parse_yaml, read_text
 
 STUDY = Path(__file__).with_suffix(".yaml")
@@ -41,8 +42,7 @@ def run(base: dict[str, Any], distance: str | None, diameter: str = "", velocity
     simulation = Simulation(case_from_dict(data, from_file=True))
     history: dict[str, list[Any]] = {}
     for frame in simulation.frames():
-        for name, value in frame.readings().items():
-            history.setdefault(name, []).append(value)
+        add_row(history, frame.readings())
     summary = summary_of(simulation, history, {}, frame, mesh_seconds=0.0, wall_seconds=0.0)
     out: Row = {"distance": distance, "diameter": diameter, "velocity": velocity}
     out |= {key: summary["zone"][key] for key in ("volume_ml", "short_axis_mm")}

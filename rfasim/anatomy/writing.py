@@ -25,10 +25,16 @@ COLOURS = ((0.90, 0.30, 0.25), (0.30, 0.76, 1.00), (0.48, 0.90, 0.58), (0.95, 0.
 
 
 def write_nifti(path: Path, data: NDArray[Any], to_world: Array, names: Mapping[int, str] | None = None) -> None:
-    """Write ``data`` (nx, ny, nz), labels or values, as NIfTI (``.nii``, ``.nii.gz``); ``to_world`` (4, 4): voxel
-    numbers to LPS metres; ``names`` of labels, as a table of labels in a header extension."""
+    """Write :func:`nifti_bytes` to a file, ``.nii`` or ``.nii.gz``."""
     import gzip
 
+    raw = nifti_bytes(data, to_world, names)
+    write_bytes(path, gzip.compress(raw, 6) if path.name.endswith(".gz") else raw)
+
+
+def nifti_bytes(data: NDArray[Any], to_world: Array, names: Mapping[int, str] | None = None) -> bytes:
+    """``data`` (nx, ny, nz), labels or values, as NIfTI; ``to_world`` (4, 4): voxel numbers to LPS metres; ``names`` of
+    labels, as a table of labels in a header extension."""
     import nibabel
 
     make: Any = nibabel.Nifti1Image
@@ -39,8 +45,7 @@ def write_nifti(path: Path, data: NDArray[Any], to_world: Array, names: Mapping[
     image.set_qform(affine, code="scanner")
     if names:
         image.header.extensions.append(nibabel.nifti1.Nifti1Extension(0, _label_table(names).encode()))
-    raw = image.to_bytes()
-    write_bytes(path, gzip.compress(raw, 6) if path.name.endswith(".gz") else raw)
+    return bytes(image.to_bytes())
 
 
 def _label_table(names: Mapping[int, str]) -> str:

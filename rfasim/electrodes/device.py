@@ -55,6 +55,12 @@ class Contact:
         if not self.terminal:
             object.__setattr__(self, "terminal", self.name)
 
+    def holds(self, points: Array, within: float = 0.0) -> NDArray[np.bool_]:
+        """Which ``points`` (n, 3) of the device lie in the contact's extent, or no further than ``within`` [m]."""
+        if self.extent is None:
+            return np.ones(len(points), np.bool_)
+        return np.asarray(self.extent.distance(points) < within)
+
 
 @dataclass(frozen=True)
 class Datum:

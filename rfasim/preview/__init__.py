@@ -3,6 +3,7 @@
 draft.py    the case as the page changes it, with undo
 levels.py   how coarse the first answer is, and how fine the second
 scene.py    volumes and surfaces to look at
+grid.py     voxels
 growth.py   when each voxel died
 work.py     a solver process: takes cases, streams frames
 session.py  one user: draft, solver processes, results

@@ -5,19 +5,19 @@ from __future__ import annotations
 import copy
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import numpy as np
 from pydantic import TypeAdapter, ValidationError
 
-from rfasim.case import Case, case_with, read_case
+from rfasim.case import Case, case_with, file_groups, parse_case, read_case
 from rfasim.damage import CRITERIA
-from rfasim.electrodes import AnyDevice
+from rfasim.electrodes import ALL_DEVICES
 from rfasim.electrodes.device import Device, Placed
 from rfasim.errors import InputError
 from rfasim.presets import PROTOCOLS
 from rfasim.sheet import about, word_of
-from rfasim.yaml_io import dump_yaml, parse_yaml
+from rfasim.yaml_io import dump_yaml
 
 STEPS = 100
 """changes that can be taken back"""
@@ -56,10 +56,7 @@ class Draft:
     @classmethod
     def of_text(cls, text: str, base: Path) -> Draft:
         """The draft of a case given as text; raises InputError."""
-        data = parse_yaml(text, "case")
-        if not isinstance(data, dict):
-            raise InputError("case", "is no case file: it has to hold lines such as 'frequency: 480 kHz'")
-        return cls(data, base)
+        return cls(parse_case(text, "case"), base)
 
     def _checked(self, data: dict[str, Any]) -> Case:
         case = case_with(copy.deepcopy(data), (), self.base)
@@ -118,7 +115,7 @@ class Draft:
         if "minutes" in asked:
             data["generator"]["duration"] = f"{_number(asked, 'minutes', 0.05, 240.0):g} min"
         if "pringle" in asked:
-            data.setdefault("circulation", {})["pringle"] = _switched(asked["pringle"], self.first)
+            _set_pringle(data, bool(asked["pringle"]), self.first)
         if "vessels" in asked:
             _set_vessels(data, bool(asked["vessels"]), self.first)
         if "zone_model" in asked:
@@ -134,8 +131,7 @@ class Draft:
     def with_pringle_switched(self) -> Case:
         """The case with the clamp closed where it is open, and open where it is closed."""
         data = copy.deepcopy(self.data)
-        clamped = bool(self.case.circulation.pringle)
-        data.setdefault("circulation", {})["pringle"] = _switched(not clamped, self.first)
+        _set_pringle(data, not self.case.circulation.pringle, self.first)
         return self._checked(data)
 
     def yaml(self) -> str:
@@ -200,17 +196,21 @@ def model_title(name: str) -> str:
     return MODEL_TITLES.get(name, name)
 
 
+def family_title(word: str) -> str:
+    """A family of devices in words: ``cooled_needle`` is a cooled needle."""
+    return word.replace("_", " ").capitalize()
+
+
 def device_choices() -> list[dict[str, Any]]:
     """The families and models of electrodes that can be placed by entry and target."""
     out = []
     for kind in families():
         name = word_of(kind)
         models = [{"model": key, "title": row.title} for key, row in kind.MODELS.items()]
-        title = name.replace("_", " ").capitalize()
         out.append(
             {
                 "device": name,
-                "title": title,
+                "title": family_title(name),
                 "about": about(kind),
                 "models": models,
                 "drawing": f"/api/drawing/{name}.svg",
@@ -221,8 +221,7 @@ def device_choices() -> list[dict[str, Any]]:
 
 def families() -> list[type[Placed]]:
     """Devices that are offered."""
-    kinds = get_args(get_args(AnyDevice)[0])
-    return [kind for kind in kinds if issubclass(kind, Placed) and word_of(kind) not in NOT_OFFERED]
+    return [kind for kind in ALL_DEVICES if issubclass(kind, Placed) and word_of(kind) not in NOT_OFFERED]
 
 
 def _electrode(device: Device) -> dict[str, Any]:
@@ -233,7 +232,7 @@ def _electrode(device: Device) -> dict[str, Any]:
     back = tip - SHAFT * axis if entry is None else np.array(entry)
     word = word_of(type(device))
     named = type(device).MODELS.get(model or "")
-    title = word.replace("_", " ").capitalize() if named is None else named.title
+    title = family_title(word) if named is None else named.title
     return {
         "device": word, "model": model, "title": title,
         "entry": _mm(back), "target": _mm(tip if target is None else np.array(target)), "tip": _mm(tip),
@@ -319,12 +318,11 @@ def _set_protocol(data: dict[str, Any], word: str, case: Case, first: Mapping[st
         data["generator"]["power"] = f"{power or 30.0:g} W"
 
 
-def _switched(on: Any, first: Mapping[str, Any]) -> Any:
-    """The clamp as the case has it, where it has one; else closed all the time."""
-    if not on:
-        return "off"
+def _set_pringle(data: dict[str, Any], on: bool, first: Mapping[str, Any]) -> None:
+    """Open, or clamped: as the case has the clamp, where it has one; else all the time."""
     own = (first.get("circulation") or {}).get("pringle")
-    return "on" if own in (None, False, "off", []) else copy.deepcopy(own)
+    clamped = "on" if own in (None, False, "off", []) else copy.deepcopy(own)
+    data.setdefault("circulation", {})["pringle"] = clamped if on else "off"
 
 
 def _has_vessel_labels(data: Mapping[str, Any]) -> bool:
@@ -334,10 +332,7 @@ def _has_vessel_labels(data: Mapping[str, Any]) -> bool:
 
 def _set_vessels(data: dict[str, Any], on: bool, first: Mapping[str, Any]) -> None:
     """With or without the vessels that the case came with."""
-    if on:
-        data["vessels"] = copy.deepcopy(first.get("vessels") or [])
-    else:
-        data["vessels"] = []
+    data["vessels"] = copy.deepcopy(first.get("vessels") or []) if on else []
     images = (data.get("anatomy") or {}).get("labels") or []
     originals = (first.get("anatomy") or {}).get("labels") or []
     for image, original in zip(images, originals, strict=True):
@@ -349,11 +344,9 @@ def _set_vessels(data: dict[str, Any], on: bool, first: Mapping[str, Any]) -> No
 # ------------------------------------------------------------------------------------------------------------ files
 
 
-def files_of(data: Mapping[str, Any]) -> list[str]:
+def files_of(data: dict[str, Any]) -> list[str]:
     """The names of the files that a case as plain data reads."""
-    groups = [data.get("mesh"), data.get("tumour"), *(data.get("tumours") or ())]
-    groups += (data.get("anatomy") or {}).get("labels") or ()
-    names = [group["file"] for group in groups if isinstance(group, dict) and isinstance(group.get("file"), str)]
+    names = [group["file"] for group in file_groups(data)]
     lines = [one.get("line") for one in data.get("electrodes") or () if isinstance(one, dict)]
     return [*names, *(line for line in lines if isinstance(line, str))]
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,36 +10,10 @@ from numpy.typing import NDArray
 from rfasim.anatomy.rasters import raster
 from rfasim.mesh import Mesh
 from rfasim.outcome import tissue_cells
+from rfasim.preview.grid import Grid
 
 Array = NDArray[np.float64]
-SPACING = 1e-3
-REACH = 0.03
-"""how far [m] from the conducting parts tissue is looked at"""
 NEVER = 65535
-
-
-@dataclass(frozen=True)
-class Grid:
-    """Voxels around the electrodes: their numbers along each axis, and ``to_world`` (4, 4) to LPS metres."""
-
-    shape: tuple[int, int, int]
-    to_world: Array
-
-    @classmethod
-    def around(cls, points: Array) -> Grid:
-        """Voxels as far as ``REACH`` around points (n, 3), on whole millimetres, so that poses share their lattice."""
-        low = np.floor((points.min(axis=0) - REACH) / SPACING)
-        high = np.ceil((points.max(axis=0) + REACH) / SPACING)
-        to_world = np.diag([SPACING, SPACING, SPACING, 1.0])
-        to_world[:3, 3] = low * SPACING
-        nx, ny, nz = (int(n) + 1 for n in high - low)
-        return cls((nx, ny, nz), to_world)
-
-    def told(self) -> dict[str, Any]:
-        """As the page takes it: affine to RAS millimetres, row by row."""
-        affine = np.diag([-1.0, -1.0, 1.0, 1.0]) @ self.to_world
-        affine[:3] *= 1e3
-        return {"dim": list(self.shape), "affine": affine.ravel().round(6).tolist()}
 
 
 @dataclass

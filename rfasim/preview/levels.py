@@ -14,7 +14,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rfasim.case import Case, Domain
-from rfasim.electrodes.device import Device
 from rfasim.errors import InputError
 
 Array = NDArray[Any]
@@ -109,8 +108,8 @@ def _smaller(case: Case, reach: float) -> Domain:
     if not is_open or domain.pad is not None or domain.centre is not None:
         return domain
     middle = np.asarray(case.domain_centre)
-    ends = [one.filling()[0] for one in case.electrodes]
-    contacts = [points[_conducting(one, points)] for one, points in zip(case.electrodes, ends, strict=True)]
+    ends = [(one, one.filling()[0]) for one in case.electrodes]
+    contacts = [points[contact.holds(points)] for one, points in ends for contact in one.contacts()]
     furthest = max(float(np.linalg.norm(points - middle, axis=1).max()) for points in contacts if len(points))
     half = max(reach, furthest + 0.6 * reach)
     if domain.shape == "ball":
@@ -120,18 +119,10 @@ def _smaller(case: Case, reach: float) -> Domain:
     return domain
 
 
-def _conducting(device: Device, points: Array) -> Array:
-    """Which of the points within a device are within its contacts."""
-    inside = np.zeros(len(points), bool)
-    for contact in device.contacts():
-        inside |= True if contact.extent is None else contact.extent.distance(points) < 0.0
-    return inside
-
-
 def within_reach(case: Case, base: Path | None) -> Case:
     """The case without the further tumours that reach out of its domain now that the needle is elsewhere.
 
-    Raises InputError when it is the target that does.
+    The target stays; whoever builds the domain says when it is too far away.
     """
     from rfasim.domain import tumour_shapes
 

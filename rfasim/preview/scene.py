@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,12 +9,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from rfasim.anatomy.writing import write_nifti
 from rfasim.case import Case, Vessel
 from rfasim.checkpoint import write_bytes
 from rfasim.domain import all_vessels, domain_shape, tumour_shapes
 from rfasim.geometry import Shape
+from rfasim.preview.grid import Grid
 from rfasim.preview.levels import within_reach
-from rfasim.preview.surfaces import mz3, rgb
+from rfasim.preview.surfaces import file_name, mz3, rgb
 from rfasim.views import CT_WINDOW, TUMOUR, VESSELS
 
 Array = NDArray[np.float64]
@@ -40,7 +41,7 @@ def make_scene(case: Case, base: Path, folder: Path, scan_path: Path | None = No
     half = _half_size(case) + ROOM
     tumours = tumour_shapes(case, base)
     vessels = all_vessels(case, base)
-    grid = _Grid.over(middle - half, middle + half)
+    grid = Grid.over(middle - half, middle + half, finest=FINEST, most=MOST_VOXELS)
     labels, table = _labels(case, base, grid, tumours, vessels)
     kind, window = "labels", None
     if scan_path is not None:
@@ -48,13 +49,13 @@ def make_scene(case: Case, base: Path, folder: Path, scan_path: Path | None = No
 
         values = read_scan(scan_path).sample(grid.points()).reshape(grid.shape)
         grey = np.nan_to_num(values, nan=-1024.0).clip(-2048, 4095).astype(np.int16)
-        write_bytes(folder / "background.nii", nifti(grey, grid.to_world))
+        write_nifti(folder / "background.nii", grey, grid.to_world)
+        write_nifti(folder / "labels.nii", labels, grid.to_world)
         kind = "ct"
         low, high = CT_WINDOW
         window = [0.5 * (low + high), high - low]
     else:
-        write_bytes(folder / "background.nii", nifti(labels, grid.to_world))
-    write_bytes(folder / "labels.nii", nifti(labels, grid.to_world))
+        write_nifti(folder / "background.nii", labels, grid.to_world)
     surfaces = []
 
     def add(name: str, title: str, what: str, data: bytes, colour: str, opacity: int) -> None:
@@ -71,7 +72,7 @@ def make_scene(case: Case, base: Path, folder: Path, scan_path: Path | None = No
             add(f"vessels_{blood}", title, "vessels", mz3(points, faces), VESSELS.get(blood, VESSELS["portal"]), 255)
     for path, shape in tumours.items():
         name = case.every_tumour[path].name or path
-        add(_file_name(path), name, "tumour", shape_surface(shape), TUMOUR, 255)
+        add(file_name(path), name, "tumour", shape_surface(shape), TUMOUR, 255)
     return {
         "background": {"kind": kind, "window": window}, "labels": table, "surfaces": surfaces,
         "centre": (1e3 * middle).round(3).tolist(),
@@ -84,43 +85,12 @@ VESSEL_TITLES = {
 }  # fmt: skip
 
 
-def _file_name(path: str) -> str:
-    """``tumours[0]`` as a file's name."""
-    return path.replace("[", "_").replace("]", "")
-
-
 def _half_size(case: Case) -> Array:
     low, high = domain_shape(case).bounds()
     return np.asarray(0.5 * (np.asarray(high) - np.asarray(low)))
 
 
-class _Grid:
-    """Cubic voxels over a box, as fine as ``MOST_VOXELS`` allows."""
-
-    def __init__(self, shape: tuple[int, int, int], to_world: Array) -> None:
-        self.shape, self.to_world = shape, to_world
-
-    @classmethod
-    def over(cls, low: Array, high: Array) -> _Grid:
-        size = high - low
-        edge = max(FINEST, float(np.cbrt(size.prod() / MOST_VOXELS)))
-        nx, ny, nz = (max(int(np.ceil(length / edge)), 1) for length in size)
-        to_world = np.diag([edge, edge, edge, 1.0])
-        to_world[:3, 3] = low + 0.5 * edge
-        return cls((nx, ny, nz), to_world)
-
-    @property
-    def edge(self) -> float:
-        return float(self.to_world[0, 0])
-
-    def axes(self) -> list[Array]:
-        return [self.to_world[k, 3] + self.edge * np.arange(self.shape[k]) for k in range(3)]
-
-    def points(self) -> Array:
-        return np.stack(np.meshgrid(*self.axes(), indexing="ij"), axis=-1).reshape(-1, 3)
-
-
-def _labels(case: Case, base: Path, grid: _Grid, tumours: dict[str, Shape],
+def _labels(case: Case, base: Path, grid: Grid, tumours: dict[str, Shape],
             vessels: tuple[Vessel, ...]) -> tuple[NDArray[np.uint8], list[dict[str, Any]]]:  # fmt: skip
     """Tissue, tumours and vessels on the grid, and what each number is."""
     names: list[str] = []
@@ -153,7 +123,7 @@ def _colour(name: str) -> str:
     return next((colour for key, colour in TISSUE_COLOURS.items() if name.startswith(key)), OTHER)
 
 
-def _paint(out: NDArray[np.uint8], grid: _Grid, distance: Callable[[Array], Array], bounds: Any, number: int) -> None:
+def _paint(out: NDArray[np.uint8], grid: Grid, distance: Callable[[Array], Array], bounds: Any, number: int) -> None:
     """Number what is inside a shape, looking only into its box."""
     slices = []
     for k in range(3):
@@ -168,21 +138,6 @@ def _paint(out: NDArray[np.uint8], grid: _Grid, distance: Callable[[Array], Arra
     out[tuple(slices)][inside] = number
 
 
-def nifti(values: NDArray[Any], to_world: Array) -> bytes:
-    """An image as NIfTI-1 in RAS millimetres, not compressed."""
-    import nibabel
-
-    library: Any = nibabel
-
-    affine = np.diag([-1.0, -1.0, 1.0, 1.0]) @ to_world
-    affine[:3] *= 1e3
-    image = library.Nifti1Image(values, affine)
-    image.header.set_xyzt_units("mm")
-    buffer = io.BytesIO()
-    image.to_file_map({"image": library.FileHolder(fileobj=buffer), "header": library.FileHolder(fileobj=buffer)})
-    return buffer.getvalue()
-
-
 def _marching_cubes(values: NDArray[Any], level: float) -> tuple[Array, NDArray[Any]]:
     """Corners in voxel numbers, and triangles that look out of what is below ``level``."""
     from skimage import measure
@@ -192,7 +147,7 @@ def _marching_cubes(values: NDArray[Any], level: float) -> tuple[Array, NDArray[
     return corners, faces[:, ::-1]
 
 
-def _isosurface(inside: NDArray[np.bool_], grid: _Grid, coarse: int = 1) -> bytes:
+def _isosurface(inside: NDArray[np.bool_], grid: Grid, coarse: int = 1) -> bytes:
     """A smooth surface around voxels."""
     from scipy.ndimage import gaussian_filter
 
@@ -258,12 +213,10 @@ def device_surface(case: Case, index: int) -> bytes:
     near = centres[np.linalg.norm(centres - middle, axis=1) < SHOWN]
     low = np.min([near.min(axis=0), tip], axis=0) - 2e-3 if len(near) else tip - 2e-3
     high = np.max([near.max(axis=0), tip], axis=0) + 2e-3 if len(near) else tip + 2e-3
-    points, faces = _by_rays(shape, low, high, float(radii.min()))
+    points, faces = _thin_surface(shape, low, high, float(radii.min()))
     if len(points) == 0:
         return mz3(points, faces)
-    conducting = np.zeros(len(points), bool)
-    for contact in device.contacts():
-        conducting |= True if contact.extent is None else contact.extent.distance(points) < 2e-4
+    conducting = np.any([contact.holds(points, within=2e-4) for contact in device.contacts()], axis=0)
     colours = np.where(conducting[:, None], np.array(rgb(METAL), np.uint8), np.array(rgb(SHEATH), np.uint8))
     return mz3(points, faces, colours)
 
@@ -273,7 +226,7 @@ SHOWN = 0.07
 METAL, SHEATH = "#e8e8e8", "#3f8f5f"
 
 
-def _by_rays(shape: Shape, low: Array, high: Array, thin: float) -> tuple[Array, NDArray[Any]]:
+def _thin_surface(shape: Shape, low: Array, high: Array, thin: float) -> tuple[Array, NDArray[Any]]:
     """The surface of a thin shape: marching cubes in the blocks that it passes through only."""
 
     edge = max(0.5 * thin, float((high - low).max()) / 400)

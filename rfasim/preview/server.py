@@ -76,7 +76,7 @@ class Preview:
         self._tokens.add(token)
         return token
 
-    def enter(self, token: str) -> str:
+    async def enter(self, token: str) -> str:
         """A new session for a token; its cookie. Raises Refused."""
         known = next((one for one in self._tokens if secrets.compare_digest(one, token)), None)
         if known is None:
@@ -88,7 +88,7 @@ class Preview:
         cookie = secrets.token_urlsafe(32)
         self.sessions[cookie] = session
         self._gone[cookie] = time.monotonic() + NEVER_OPENED
-        session.start()
+        await asyncio.to_thread(session.start)  # the made-up patient takes seconds, which others need not wait for
         return cookie
 
     def of(self, connection: HTTPConnection) -> Session:
@@ -158,7 +158,7 @@ class Preview:
         token = request.query_params.get("token")
         try:
             if token is not None:
-                cookie = self.enter(token)
+                cookie = await self.enter(token)
                 answer: Response = RedirectResponse("/", status_code=303)
                 answer.set_cookie(COOKIE, cookie, httponly=True, samesite="strict")
                 return answer

@@ -114,7 +114,7 @@ class Session:
         self._folders: dict[tuple[str, str], Path] = {}
         self._report: Path | None = None
         self._latest: dict[str, Message] = {}
-        self._waiting: dict[str, asyncio.Future[dict[str, Any]]] = {}
+        self._inspecting: asyncio.Future[dict[str, Any]] | None = None
         self._band: _Band | None = None
         self._queue: list[tuple[str, Worker]] = []
         self._comparing = False
@@ -136,8 +136,8 @@ class Session:
         self._closed = True
         for solver in self.solvers.values():
             solver.close()
-        for waiting in self._waiting.values():
-            waiting.cancel()
+        if self._inspecting is not None:
+            self._inspecting.cancel()
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def _look(self) -> None:
@@ -282,15 +282,13 @@ class Session:
         if what == "scene":
             self._take_scene(event)
         elif what == "inspected" or event.get("job") == "Inspect":
-            self._answer("inspect", event)
+            self._answer(event)
         elif what == "died":
-            self._answer("inspect", event)
+            self._answer(event)
             self._queue = []
             self._say({"run": self._run, "side": "a"} | event | {"event": "failed"})
         elif event.get("job") == "Look":
             self._say({"event": "refused", "message": event["message"], "lines": []})
-        elif what == "cancelled":
-            pass  # the page knows: it was told when that was asked
         elif event.get("run") != self._run:
             pass  # of a run that nobody waits for any more
         elif what == "band_run":
@@ -341,8 +339,9 @@ class Session:
         self._put(packed(header, band.per_cent()))
         self._say(told)
 
-    def _answer(self, what: str, event: dict[str, Any]) -> None:
-        waiting = self._waiting.pop(what, None)
+    def _answer(self, event: dict[str, Any]) -> None:
+        """Hand what an uploaded file is to whoever waits for it."""
+        waiting, self._inspecting = self._inspecting, None
         if waiting is not None and not waiting.done():
             waiting.set_result(event)
 
@@ -383,7 +382,7 @@ class Session:
     async def inspect(self, path: Path) -> dict[str, Any]:
         """What an uploaded file is; raises InputError."""
         waiting: asyncio.Future[dict[str, Any]] = self._loop.create_future()
-        self._waiting["inspect"] = waiting
+        self._inspecting = waiting
         self.solvers["fine"].send(Inspect(str(path)))
         found = await asyncio.wait_for(waiting, timeout=120)
         if found["event"] != "inspected":

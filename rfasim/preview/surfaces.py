@@ -8,6 +8,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from rfasim.frames import from_lps
+
 Array = NDArray[np.float64]
 Rgba = tuple[int, int, int, int]
 _MAGIC = 0x5A4D
@@ -22,7 +24,7 @@ def mz3(points: Array, triangles: NDArray[np.integer], colours: NDArray[np.uint8
     """
     attributes = _FACES | _CORNERS | (0 if colours is None else _COLOURS)
     head = struct.pack("<HHIII", _MAGIC, attributes, len(triangles), len(points), 0)
-    ras = 1e3 * points * np.array([-1.0, -1.0, 1.0])  # two signs turn, so what looks out still does
+    ras = points @ from_lps(np.eye(4), "RAS")[:3, :3].T  # two signs turn, so what looks out still does
     parts = [head, triangles.astype("<i4").tobytes(), ras.astype("<f4").tobytes()]
     if colours is not None:
         parts.append(np.ascontiguousarray(colours, np.uint8).tobytes())
@@ -46,6 +48,11 @@ def patches(parts: Sequence[Array], colours: Sequence[str]) -> bytes:
         ]
     )
     return mz3(points, np.arange(len(points)).reshape(-1, 3), rgba)
+
+
+def file_name(path: str) -> str:
+    """``tumours[0]`` as a file's name."""
+    return path.replace("[", "_").replace("]", "")
 
 
 def rgb(colour: str, opacity: int = 255) -> Rgba:

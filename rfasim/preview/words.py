@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from rfasim.report import direction
+from rfasim.summary import CAPSULE
 
 COMPLETE_MARGIN_MM = 5.0
 """margin all round that a complete ablation is asked to have"""
@@ -72,13 +73,11 @@ def sentences_of(summary: Mapping[str, Any], middles: Mapping[str, Any], left_ou
         if row.get("state") not in (None, "patent"):
             out.append(f"Vessel {row['name']} may close: its wall coagulates all round.")
     for row in summary.get("structures") or ():
-        if row["name"] == "liver capsule":
+        if row["name"] == CAPSULE:
             continue
         if row["dead_ml"] >= 0.05:
             out.append(f"The zone reaches into the {row['name']}: {_ml(row['dead_ml'])} of it is ablated.")
-        elif (
-            row["zone_distance_mm"] is not None and 0 <= row["zone_distance_mm"] < 5 and row["name"] != "liver capsule"
-        ):
+        elif row["zone_distance_mm"] is not None and 0 <= row["zone_distance_mm"] < 5:
             out.append(f"The zone ends {row['zone_distance_mm']:.0f} mm from the {row['name']}.")
     if left_out:
         out.append(f"Too far from the needle to be computed: {', '.join(left_out)}.")

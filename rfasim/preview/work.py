@@ -10,7 +10,7 @@ import pickle
 import shutil
 import time
 import traceback
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -28,13 +28,14 @@ from rfasim.frame import Frame
 from rfasim.margin import banded, margin_map, tumour_measures
 from rfasim.mesh import Mesh
 from rfasim.outcome import zone_measures, zone_surface
-from rfasim.preview.growth import Grid, Growth
+from rfasim.preview.grid import Grid
+from rfasim.preview.growth import Growth
 from rfasim.preview.levels import Level, at_level, within_reach
-from rfasim.preview.surfaces import patches
+from rfasim.preview.surfaces import file_name, patches
 from rfasim.simulation import Simulation
-from rfasim.solver.level_set import distance_to_surface
+from rfasim.solver.level_set import distances_between
 from rfasim.summary import Exposure, nearest, structure_rows, summary_of
-from rfasim.tables import strict_json
+from rfasim.tables import add_row, strict_json
 from rfasim.views import MARGIN_COLOURS, MARGIN_ENDS
 
 Array = NDArray[np.float64]
@@ -117,8 +118,8 @@ def serve(pipe: Connection) -> None:
             continue
         try:
             do(job, send, check)
-        except Cancelled:
-            send({"event": "cancelled", "run": getattr(job, "run", None), **_where(job)}, None)
+        except Cancelled:  # whoever wanted something else knows
+            continue
         except (EOFError, BrokenPipeError):
             return
         except (InputError, RunError) as error:
@@ -246,10 +247,8 @@ class _Kept:
         self.last = frame
         if self.writer is not None:
             self.writer.add(frame)
-        for name, value in frame.readings().items():
-            self.columns.setdefault(name, []).append(value)
-        for name, value in frame.temperatures().items():
-            self.probes.setdefault(name, []).append(value)
+        add_row(self.columns, frame.readings())
+        add_row(self.probes, frame.temperatures())
         if frame.output:
             self.keep(frame)
 
@@ -301,7 +300,7 @@ def quick_numbers(simulation: Simulation, columns: Mapping[str, list[Any]], fold
         beside = None if at is None else nearest(simulation, 1e-3 * np.array([at]))
         tumours.append({"name": case.every_tumour[path].name or path, **row, "minimal_margin_near": beside})
         if margins is not None:
-            name = path.replace("[", "_").replace("]", "")
+            name = file_name(path)
             parts = banded(margins, [1e-3 * end for end in MARGIN_ENDS[1:-1]])
             (folder / f"margin_{name}.mz3").write_bytes(patches(parts, MARGIN_COLOURS))
             files.append({"id": name, "file": f"margin_{name}.mz3"})
@@ -356,11 +355,7 @@ def difference(against: str | None, surface: Array) -> dict[str, float] | None:
     other = np.load(path)
     if len(other) == 0:
         return None
-    sizes, aways = [], []
-    for one, two in ((surface, other), (other, surface)):
-        aways.append(distance_to_surface(one.mean(axis=1), two))
-        sizes.append(np.linalg.norm(np.cross(one[:, 1] - one[:, 0], one[:, 2] - one[:, 0]), axis=1))
-    away, size = np.concatenate(aways), np.concatenate(sizes)
+    away, size = (np.concatenate(both) for both in distances_between(surface, other))
     volumes = [float(np.einsum("ij,ij->i", s[:, 0], np.cross(s[:, 1], s[:, 2])).sum() / 6) for s in (surface, other)]
     return {
         "mean_mm": round(1e3 * float(np.average(away, weights=size)), 3),
@@ -426,5 +421,3 @@ def _checked(frames: Iterator[Frame], check: Callable[[], None]) -> Iterator[Fra
         check()
         yield frame
 
-
-__all__: Sequence[str] = ("Band", "Inspect", "Job", "Look", "serve", "surface_at")

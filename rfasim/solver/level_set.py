@@ -427,6 +427,15 @@ def _distances(out: Array, points: Array, corners: Array, centres: Array, radii:
         out[i] = best
 
 
+def distances_between(one: Array, other: Array) -> tuple[tuple[Array, Array], tuple[Array, Array]]:
+    """From the middle of each triangle of either surface (n, 3, 3) the distance [m] to the other one: those of ``one``
+    and of ``other``, then the triangles' areas [m^2]."""
+    there, back = (distance_to_surface(a.mean(axis=1), b) for a, b in ((one, other), (other, one)))
+    sizes = (np.cross(s[:, 1] - s[:, 0], s[:, 2] - s[:, 0]) for s in (one, other))
+    areas, others = (np.asarray(0.5 * np.linalg.norm(size, axis=1)) for size in sizes)
+    return (there, back), (areas, others)
+
+
 def distance_to_surface(points: Array, corners: Array, only: Literal["smallest", "largest"] | None = None) -> Array:
     """Unsigned distance (m) from ``points`` (n, dim) to the nearest simplex of ``corners`` (s, dim, dim).
 

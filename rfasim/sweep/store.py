@@ -138,15 +138,11 @@ class Store:
     def gather(self, mine: Sequence[int] | range | None = None) -> int:
         """Put loose rows (those of ``mine``) into the table; how many. Raises RunError on a full disk."""
         loose = [run for run in self._loose() if mine is None or run in mine]
-        if loose and self._inside is None:
-            self._inside = bytearray(int(self.about()["n_runs"]))
-            for run in self._in_table():
-                self._inside[run] = 1
         done = 0
         for start in range(0, len(loose), PART_ROWS):  # what is in memory at a time must not grow with the study
             new: list[Row] = []
             for run in loose[start : start + PART_ROWS]:
-                if self._inside is not None and self._inside[run]:  # done again, by a worker that did not know
+                if self._known_runs()[run]:  # done again, by a worker that did not know
                     self.row_file(run).unlink(missing_ok=True)
                     continue
                 with contextlib.suppress(OSError, ValueError):
@@ -156,6 +152,14 @@ class Store:
                     self._append(new)
             done += len(new)
         return done
+
+    def _known_runs(self) -> bytearray:
+        """1 for each run in the table, as far as this process knows; looked up there once."""
+        if self._inside is None:
+            self._inside = bytearray(int(self.about()["n_runs"]))
+            for run in self._in_table():
+                self._inside[run] = 1
+        return self._inside
 
     def _append(self, new: list[Row]) -> None:
         """Add rows to the table; a row counts as inside, and loses its file, once its part is on the disk."""
@@ -181,8 +185,7 @@ class Store:
             _write_part(path, rows, schema)
             self._part, self._types = (path, rows), schema
             for row in added:
-                assert self._inside is not None
-                self._inside[row["run"]] = 1
+                self._known_runs()[row["run"]] = 1
                 self.row_file(row["run"]).unlink(missing_ok=True)
 
     def _known_types(self) -> dict[str, str]:

@@ -99,6 +99,7 @@ def simulate(case: Case, base: Path, meshes: Path, limit: float) -> tuple[Simula
     from rfasim.mesh_cache import cached_mesh
     from rfasim.simulation import Simulation
     from rfasim.summary import summary_of
+    from rfasim.tables import add_row
 
     started = time.monotonic()
     mesh = None if case.mesh.file is not None else cached_mesh(case, base, meshes)
@@ -109,11 +110,8 @@ def simulate(case: Case, base: Path, meshes: Path, limit: float) -> tuple[Simula
     last = None
     for frame in simulation.frames():
         last = frame
-        for name, value in frame.readings().items():
-            history.setdefault(name, []).append(value)
-        probes.setdefault("time_s", []).append(frame.time)
-        for name, value in frame.probes.items():
-            probes.setdefault(f"{name}_c", []).append(value)
+        add_row(history, frame.readings())
+        add_row(probes, frame.temperatures())
         if time.monotonic() - started > limit:
             reached = f"{frame.time:.1f} s of {case.generator.duration:g} s"
             raise TimeoutError(f"was at {reached} after {limit:g} s by the clock")

@@ -22,6 +22,7 @@ def simulate_summary(
     from rfasim.domain import build_domain
     from rfasim.simulation import Simulation
     from rfasim.summary import summary_of
+    from rfasim.tables import add_row
 
     started = time.perf_counter()
     domain = build_domain(case, base)
@@ -31,9 +32,8 @@ def simulate_summary(
     probes: dict[str, list[Any]] = {}
     last: Frame | None = None
     for frame in simulation.frames():
-        for columns, row in ((history, frame.readings()), (probes, frame.temperatures())):
-            for name, value in row.items():
-                columns.setdefault(name, []).append(value)
+        add_row(history, frame.readings())
+        add_row(probes, frame.temperatures())
         last = frame
         watch(frame)
     if last is None:

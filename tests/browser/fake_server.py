@@ -563,7 +563,7 @@ class FakeServer:
     def hang_up(self) -> None:
         """Drop all connections, as a server that is stopped does."""
         for socket in list(self.sockets):
-            with contextlib.suppress(RuntimeError):
+            with contextlib.suppress(RuntimeError, WebSocketDisconnect):  # it may be gone already
                 asyncio.run_coroutine_threadsafe(socket.close(1012), self.loop).result(5)
 
     async def volume(self, request: Request) -> Response:

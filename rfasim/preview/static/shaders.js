@@ -123,13 +123,16 @@ export function idleProgram(gl) {
   );
 }
 
-// Surfaces in 3-D: lit from the viewer's side, so that no side is black.
-export const SOLID_SHADER = `#version 300 es
+// What the shaders of surfaces have in common.
+const OF_SURFACES = `#version 300 es
 precision highp int;
 precision highp float;
 uniform float opacity;
 in vec4 vClr;
-in vec3 vN;
+`;
+
+// Surfaces in 3-D: lit from the viewer's side, so that no side is black.
+export const SOLID_SHADER = `${OF_SURFACES}in vec3 vN;
 out vec4 color;
 void main() {
   float facing = abs(normalize(vN).z);
@@ -137,12 +140,7 @@ void main() {
 }`;
 
 // Organs and zones as shells: clear where seen face on, denser at their rim, which shows the shape.
-export const SHELL_SHADER = `#version 300 es
-precision highp int;
-precision highp float;
-uniform float opacity;
-in vec4 vClr;
-in vec3 vN;
+export const SHELL_SHADER = `${OF_SURFACES}in vec3 vN;
 out vec4 color;
 void main() {
   float rim = 1.0 - abs(normalize(vN).z);
@@ -150,12 +148,7 @@ void main() {
 }`;
 
 // Margin classes keep their exact colour: no light, nothing between two classes.
-export const UNLIT_SHADER = `#version 300 es
-precision highp int;
-precision highp float;
-uniform float opacity;
-in vec4 vClr;
-out vec4 color;
+export const UNLIT_SHADER = `${OF_SURFACES}out vec4 color;
 void main() {
   color = vec4(vClr.rgb, opacity);
 }`;

@@ -1,5 +1,6 @@
 // Axial, coronal and sagittal slices on one canvas: a NiiVue viewer with a layout that fills every tile.
 
+import { atNextFrame } from "./drawing.js";
 import { CHANCES, ZONE, unit } from "./palette.js";
 import { FIELD_UNIT, idleProgram, sliceProgram } from "./shaders.js";
 import { clamp, invertedAffine, multiplied, transposed } from "./geometry.js";
@@ -24,7 +25,7 @@ export class Slices {
       places: [],
       width: 0,
       height: 0,
-      waiting: false,
+      request: atNextFrame(() => this.paint()),
       frames: 0,
       programs: new Map(),
     });
@@ -230,17 +231,7 @@ export class Slices {
     this.toTexture = multiplied(toFraction, toVoxel);
   }
 
-  // Draw at the browser's next frame; many wishes make one drawing.
-  request() {
-    if (this.waiting) return;
-    this.waiting = true;
-    requestAnimationFrame(() => {
-      this.waiting = false;
-      this.paint();
-    });
-  }
-
-  // The same, after something else than the camera has changed.
+  // Draw anew, after something else than the camera has changed.
   changed() {
     this.version++;
     this.request();

@@ -1,5 +1,6 @@
 // The 3-D view: surfaces only, so that no rendered volume hides them.
 
+import { atNextFrame } from "./drawing.js";
 import { SHELL_SHADER, SOLID_SHADER, UNLIT_SHADER } from "./shaders.js";
 import { applied, invertedAffine, length, scaled, subtract, add } from "./geometry.js";
 
@@ -18,7 +19,8 @@ const SHADERS = { Solid: SOLID_SHADER, Shell: SHELL_SHADER, Unlit: UNLIT_SHADER 
 
 export class Space {
   constructor(canvas, camera, onDrawn) {
-    Object.assign(this, { canvas, camera, onDrawn, surfaces: new Map(), waiting: false, frames: 0, shown: true });
+    Object.assign(this, { canvas, camera, onDrawn, surfaces: new Map(), frames: 0, shown: true });
+    this.request = atNextFrame(() => this.draw());
     this.viewer = new niivue.Niivue({
       interactive: false,
       dragAndDropEnabled: false,
@@ -91,15 +93,6 @@ export class Space {
       .sort((a, b) => ORDER.indexOf(a.kind) - ORDER.indexOf(b.kind))
       .map(({ mesh }) => mesh);
     this.request();
-  }
-
-  request() {
-    if (this.waiting) return;
-    this.waiting = true;
-    requestAnimationFrame(() => {
-      this.waiting = false;
-      this.draw();
-    });
   }
 
   draw() {
