@@ -23,7 +23,7 @@ from starlette.websockets import WebSocketDisconnect
 
 from rfasim.anatomy.writing import nifti_bytes
 from rfasim.errors import InputError
-from rfasim.preview import server, session
+from rfasim.preview import server, session, uploads
 from rfasim.preview.draft import Draft, families
 from rfasim.preview.server import Preview, hosts_of
 from rfasim.sheet import word_of
@@ -414,6 +414,15 @@ def test_a_broken_or_hostile_image_gets_a_message(page: Page, browser: TestClien
     page.event("started")
     page.ask(do="cancel")
     page.event("cancelled")
+
+
+@pytest.mark.parametrize("name", ["a.nii", "b.nii.gz", "c.nrrd"])
+def test_an_image_that_announces_too_many_voxels_is_refused_before_any_is_read(tmp_path: Path, name: str) -> None:
+    nrrd = b"NRRD0004\ntype: uchar\ndimension: 3\nsizes: 1000 1000 1000\nencoding: raw\n\n"
+    data = {"a.nii": huge_header(), "b.nii.gz": gzip.compress(huge_header()), "c.nrrd": nrrd}[name]
+    (tmp_path / name).write_bytes(data)
+    with pytest.raises(InputError, match="1000 x 1000 x 1000 voxels; from 1 to 3e8 can be read"):
+        uploads.inspect(tmp_path / name)
 
 
 def test_uploads_are_limited_and_have_plain_names(

@@ -87,8 +87,11 @@ def _nifti(path: str) -> LabelImage:
     return LabelImage(_whole(path, data), world, _label_table(image))
 
 
-def nifti_volume(path: str) -> tuple[NDArray[Any], Array, Any]:
-    """Values (nx, ny, nz) of a NIfTI file, voxel numbers to LPS metres (4, 4), and nibabel's image."""
+def nifti_volume(path: str, most: int = _MOST_VOXELS) -> tuple[NDArray[Any], Array, Any]:
+    """Values (nx, ny, nz) of a NIfTI file, voxel numbers to LPS metres (4, 4), and nibabel's image.
+
+    A file that announces more than ``most`` voxels is refused before any is read.
+    """
     try:
         import nibabel
     except ImportError:
@@ -106,7 +109,7 @@ def nifti_volume(path: str) -> tuple[NDArray[Any], Array, Any]:
         raise InputError(
             path, f"has the shape {_times(shape)}; a label image is one volume with three dimensions"
         )
-    _count(path, shape)
+    _count(path, shape, most)
     kind = image.get_data_dtype()
     if kind.kind not in "iuf":
         raise InputError(path, f"holds values of type {kind}; labels are whole numbers")
@@ -158,14 +161,20 @@ def _nrrd(path: str) -> LabelImage:
     return LabelImage(out, world, {order: name for order, (name, _, _) in enumerate(segments, start=1)})
 
 
-def nrrd_volume(path: str) -> tuple[NDArray[Any], Array, Any, list[int]]:
-    """Values of an NRRD file, voxel numbers to LPS metres (4, 4), its header, and the axis of its layers if any."""
+def nrrd_volume(path: str, most: int = _MOST_VOXELS) -> tuple[NDArray[Any], Array, Any, list[int]]:
+    """Values of an NRRD file, voxel numbers to LPS metres (4, 4), its header, and the axis of its layers if any.
+
+    A file that announces more than ``most`` voxels is refused before any is read.
+    """
     try:
         import nrrd
     except ImportError:
         raise missing(path, "pynrrd", "images") from None
     try:
+        _count(path, tuple(nrrd.read_header(path)["sizes"]), most)
         data, header = nrrd.read(path)
+    except InputError:
+        raise
     except MemoryError:
         raise InputError(path, "has more voxels than fit into memory; crop it") from None
     except Exception as error:  # pynrrd raises whatever its parsing meets
@@ -182,7 +191,6 @@ def nrrd_volume(path: str) -> tuple[NDArray[Any], Array, Any, list[int]]:
     layers = [k for k in range(data.ndim) if k not in spatial]
     if len(spatial) != 3 or len(layers) > 1 or len(rows) != data.ndim:
         raise InputError(path, f"has the shape {_times(data.shape)}; a label image is one volume with three dimensions")
-    _count(path, data.shape)
     affine = np.eye(4)
     affine[:3, :3] = np.stack([rows[k] for k in spatial], axis=1)
     affine[:3, 3] = np.array(origin, dtype=np.float64)
@@ -264,9 +272,10 @@ def _times(shape: tuple[int, ...]) -> str:
     return " x ".join(map(str, shape))
 
 
-def _count(path: str, shape: tuple[int, ...]) -> None:
-    if not 0 < math.prod(int(n) for n in shape) <= _MOST_VOXELS:
-        raise InputError(path, f"has {_times(shape)} voxels; from 1 to 2e9 can be read. Crop or resample it")
+def _count(path: str, shape: tuple[int, ...], most: int = _MOST_VOXELS) -> None:
+    if not 0 < math.prod(int(n) for n in shape) <= most:
+        limit = f"{most:.0e}".replace("e+0", "e")
+        raise InputError(path, f"has {_times(shape)} voxels; from 1 to {limit} can be read. Crop or resample it")
 
 
 def _whole(path: str, data: NDArray[Any]) -> Labels:

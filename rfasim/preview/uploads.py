@@ -64,15 +64,13 @@ def _is_scan(path: Path) -> bool:
     """Whether the values are those of a scan: below zero, broken, or too many different ones."""
     name = path.name.lower()
     if name.endswith((".nrrd",)):
-        data, _, header, layers = nrrd_volume(str(path))
+        data, _, header, layers = nrrd_volume(str(path), MOST_VOXELS)
         if layers or any("segment" in str(key).lower() for key in header):
             return False
     elif name.endswith((".nii", ".nii.gz")):
-        data, _, _ = nifti_volume(str(path))
+        data, _, _ = nifti_volume(str(path), MOST_VOXELS)
     else:
         return False
-    if data.size > MOST_VOXELS:
-        raise InputError(path.name, f"has {data.size} voxels, more than {MOST_VOXELS}; crop it")
     if not np.isfinite(data).all():
         raise InputError(path.name, "holds values that are no numbers")
     if data.min() < 0:
