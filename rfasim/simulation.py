@@ -42,9 +42,6 @@ from rfasim.wetting import Wetting
 if TYPE_CHECKING:
     from rfasim.case import Case
 
-# The admittance at the temperature reached may differ from that at the temperature expected by this share: it is what
-# couples heat and current, and what a drying contact changes within a second.
-ADMITTANCE_TOLERANCE = 0.01
 # A contact node keeps at least this share of its water (at a contact's rim the current density is singular).
 LEAST_WATER_KEPT = 0.5
 # Tissue that is at least this much [K] warmer than at the start counts in the mean error of a step.
@@ -514,7 +511,7 @@ class Simulation:
             missed.append(
                 max(
                     self._mean(T - guess, T) / (GUESS_TOLERANCE * tolerance),
-                    self._admittance_change(T, end) / ADMITTANCE_TOLERANCE,
+                    self._admittance_change(T, end) / self.case.time.admittance_tolerance,
                 )
             )
             error, off = self._mean(step.error, T) / tolerance, 0.0

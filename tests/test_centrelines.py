@@ -299,6 +299,20 @@ def test_lines_end_on_the_faces_of_the_box() -> None:
     assert centre_lines(image, [1], low + 0.2, high + 0.2, min_length=5 * MM) == []
 
 
+def test_a_line_that_grazes_a_face_stays_one_line() -> None:
+    along = np.linspace(-50.0, 50.0, 41)
+    bulge = np.column_stack([2.0 * np.cos(along / 20), np.zeros(41), along])  # out of x = 1 by 1 mm in its middle
+    image = drawn([(bulge, 4.0)], CUBES)
+    low, high = np.array([-0.5, -0.5, -40 * MM]), np.array([1 * MM, 0.5, 40 * MM])
+    (line,) = centre_lines(image, [1], low, high, min_length=5 * MM)
+    assert line.ends == ("box", "box")
+    assert line.points[:, 2].min() == pytest.approx(-40 * MM)
+    assert line.points[:, 0].max() > 1.3 * MM
+    # one that leaves by more than its radius is cut
+    image = drawn([(bulge * [4, 1, 1], 4.0)], CUBES)
+    assert len(centre_lines(image, [1], low, high, min_length=5 * MM)) == 2
+
+
 def test_loops_are_opened_where_they_are_thinnest() -> None:
     turn = np.linspace(0.0, np.pi, 30)
     arch = np.column_stack([20 * np.cos(turn), 20 * np.sin(turn), np.zeros(30)])

@@ -600,9 +600,12 @@ class _Graph:
     # ------------------------------------------------------------------------------------------- when radii are known
 
     def clip(self, low: Array, high: Array, min_length: float) -> None:
-        """Keep what lies in the box, but no short stubs at its faces."""
+        """Keep what lies in the box, but no short stubs at its faces; a line that grazes a face, and never leaves the
+        box by more than its radius before it comes back, stays one line."""
         for number, edge in list(self.edges.items()):
             inside: Mask = np.all((edge.line >= low) & (edge.line <= high), axis=1)
+            outside = np.maximum(np.maximum(low - edge.line, edge.line - high), 0.0)
+            _fill_gaps(inside, np.linalg.norm(outside, axis=1) <= edge.radii)
             if inside.all():
                 continue
             turns = np.flatnonzero(np.diff(inside, prepend=False, append=False))
@@ -923,6 +926,14 @@ def _resampled(line: Array, radii: Array) -> tuple[Array, Array]:
     points = np.column_stack([np.interp(at, way, coordinate) for coordinate in line.T])
     points[[0, -1]] = line[[0, -1]]
     return points, np.interp(at, way, radii)
+
+
+def _fill_gaps(inside: Mask, near: Mask) -> None:
+    """Count the gaps between places inside as inside, where all of a gap is ``near``."""
+    turns = np.flatnonzero(np.diff(inside, prepend=False, append=False)).tolist()
+    for stop, first in zip(turns[1::2], turns[2::2], strict=False):
+        if near[stop:first].all():
+            inside[stop:first] = True
 
 
 def _entry(outside: Array, inside: Array, low: Array, high: Array) -> tuple[float, Array]:

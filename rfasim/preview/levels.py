@@ -30,10 +30,13 @@ class Setting:
     """edge where a contact ends"""
     grow: float
     zone_size: float
+    zone_reach: float
+    """how far from the contacts edges are at most zone_size"""
     vessel_size: float
     resolve_from: float
     """vessels of at least this diameter are meshed"""
     tolerance: float
+    admittance_tolerance: float
     max_step: float
     heat_tolerance: float
     potential_tolerance: float
@@ -44,16 +47,19 @@ class Setting:
     """how many times the zone is shown on the way"""
 
 
-SEVERAL_CONTACTS = 3e-5
-"""largest tolerance of the potential with more than one contact"""
+SEVERAL_CONTACTS, SEVERAL_SIZE = 1e-4, 0.6e-3
+"""largest tolerance of the potential, and largest edge [m] at the contacts, with more than one of them: they lie close
+together, heat each other, and dry early"""
 LEVELS: dict[Level, Setting] = {
     "coarse": Setting(
-        size=0.8e-3, rim_size=0.8e-3, grow=1.0, zone_size=4e-3, vessel_size=5e-3, resolve_from=6e-3, tolerance=6.0,
-        max_step=150.0, heat_tolerance=1e-3, potential_tolerance=2e-4, first_step=5.0, reach=0.04, frames=5,
+        size=0.8e-3, rim_size=0.8e-3, grow=1.0, zone_size=3e-3, zone_reach=0.012, vessel_size=4e-3, resolve_from=4e-3,
+        tolerance=6.0, admittance_tolerance=0.04, max_step=150.0, heat_tolerance=1e-3, potential_tolerance=2e-4,
+        first_step=5.0, reach=0.04, frames=5,
     ),
     "fine": Setting(
-        size=0.6e-3, rim_size=0.3e-3, grow=0.8, zone_size=3e-3, vessel_size=3e-3, resolve_from=4e-3, tolerance=1.0,
-        max_step=40.0, heat_tolerance=1e-3, potential_tolerance=1e-4, first_step=0.2, reach=0.06, frames=20,
+        size=0.6e-3, rim_size=0.3e-3, grow=0.8, zone_size=3e-3, zone_reach=0.015, vessel_size=3e-3, resolve_from=4e-3,
+        tolerance=1.0, admittance_tolerance=0.01, max_step=40.0, heat_tolerance=1e-3, potential_tolerance=1e-4,
+        first_step=0.2, reach=0.06, frames=20,
     ),
 }  # fmt: skip
 
@@ -61,22 +67,26 @@ LEVELS: dict[Level, Setting] = {
 def at_level(case: Case, level: Level) -> Case:
     """The case, meshed and stepped as ``level`` says; never finer than the case itself asks for."""
     s, mesh, time, solver, circulation = LEVELS[level], case.mesh, case.time, case.solver, case.circulation
+    several = len(case.terminals) > 1
     if mesh.file is None:
         coarser = {
             "grow": max(s.grow, mesh.grow),
             "zone_size": max(s.zone_size, mesh.zone_size),
+            "zone_reach": min(s.zone_reach, mesh.zone_reach),
             "vessel_size": max(s.vessel_size, mesh.vessel_size or 0.0),
         }
         if not any(one.mesh_size for one in case.electrodes):  # tines get what they need to be whole
-            coarser |= {"size": max(s.size, mesh.size or 0.0), "rim_size": max(s.rim_size, mesh.rim_size or 0.0)}
+            size, rim = (min(one, SEVERAL_SIZE) if several else one for one in (s.size, s.rim_size))
+            coarser |= {"size": max(size, mesh.size or 0.0), "rim_size": max(rim, mesh.rim_size or 0.0)}
         mesh = mesh.model_copy(update=coarser)
     steps = {
         "tolerance": max(s.tolerance, time.tolerance),
+        "admittance_tolerance": max(s.admittance_tolerance, time.admittance_tolerance),
         "max_step": max(s.max_step, time.max_step),
         "first_step": max(s.first_step, time.first_step),
     }
     # between several contacts currents are differences, which asks for more of the potential
-    potential = s.potential_tolerance if len(case.terminals) < 2 else min(s.potential_tolerance, SEVERAL_CONTACTS)
+    potential = min(s.potential_tolerance, SEVERAL_CONTACTS) if several else s.potential_tolerance
     solves = {
         "heat_tolerance": max(s.heat_tolerance, solver.heat_tolerance),
         "potential_tolerance": max(potential, solver.potential_tolerance),
