@@ -167,6 +167,25 @@ def test_the_needle_itself_moves_both_ends(page: PreviewPage) -> None:
     assert np.abs(np.array(change["target"]) - target - [0, 0, up]).max() < 0.5
 
 
+def test_a_point_that_rests_in_a_drag_is_told_ahead(page: PreviewPage) -> None:
+    start = page.point(page.electrode()["target"], "axial")
+    page.drag(start, start + mm(12, 8), release=False)
+    page.page.wait_for_timeout(400)
+    assert page.sets() == []
+    page.page.mouse.up()
+    page.wait_done("coarse")
+    ahead, change = (next(one["set"] for one in page.sent if one["do"] == what) for what in ("head_start", "set"))
+    assert ahead == change
+    page.page.locator("#auto").uncheck()
+    page.sent.clear()
+    start = page.point(page.electrode()["target"], "axial")
+    page.drag(start, start + mm(12, 8), release=False)
+    page.page.wait_for_timeout(400)
+    page.page.mouse.up()
+    page.page.wait_for_timeout(200)
+    assert [one["do"] for one in page.sent] == ["set"]
+
+
 def test_escape_takes_a_drag_back(page: PreviewPage) -> None:
     start = page.point(page.electrode()["target"], "axial")
     page.drag(start, start + mm(30, 20), release=False)

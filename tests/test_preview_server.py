@@ -244,6 +244,37 @@ def test_a_new_move_drops_the_old_run(page: Page) -> None:
     page.event("cancelled")
 
 
+def test_a_needle_held_still_gets_a_head_start(page: Page, preview: Preview, monkeypatch: pytest.MonkeyPatch) -> None:
+    page.event("scene")
+    (session,) = preview.sessions.values()
+    sent: list[Any] = []
+    send = session.solvers["coarse"].send
+    monkeypatch.setattr(session.solvers["coarse"], "send", lambda job: (sent.append(job), send(job)))
+    place = {"target": [1.0, 0.0, -10.0]}
+    page.ask(do="head_start", set={"target": [9e9, 0.0, 0.0]})  # nothing is said of what cannot be
+    page.ask(do="head_start", set=place)
+    page.ask(do="head_start", set=place)
+    page.ask(do="undo")  # nothing to take back: the case is as it was
+    assert not page.event("case")["can_undo"]
+    until = time.monotonic() + 60
+    while not any(event["event"] == "done" for event, _ in session._ahead.events) and time.monotonic() < until:
+        time.sleep(0.05)
+    assert "started" not in {event["event"] for event in page.heard}
+    page.ask(do="set", set=place, run=True)
+    started = page.event("started", level="coarse")
+    assert page.event("done", level="coarse")["run"] == started["run"]
+    assert page.event("done", level="fine")["difference"]["mean_mm"] < 1.0
+    assert [job.run for job in sent] == [started["run"]]
+    # let go elsewhere, it is another run
+    page.ask(do="head_start", set={"target": [3.0, 0.0, -10.0]})
+    page.ask(do="set", set={"target": [4.0, 0.0, -10.0]}, run=True)
+    page.event("case")
+    other = page.event("started", level="coarse")["run"]
+    assert other == sent[-1].run == sent[-2].run + 1
+    page.event("done", level="coarse", run=other)
+    page.ask(do="cancel")
+
+
 def test_with_and_without_the_clamp(page: Page) -> None:
     page.event("scene")
     page.ask(do="compare", on=True)

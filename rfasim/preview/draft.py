@@ -97,6 +97,16 @@ class Draft:
 
     def change(self, asked: Mapping[str, Any]) -> None:
         """Change what is asked, all or nothing; raises InputError with the reasons."""
+        data, case = self.changed(asked)
+        if data == self.data:
+            return
+        self._undo = [*self._undo[-STEPS + 1 :], self.data]
+        self._redo = []
+        self.data, self.case = data, case
+        self.version += 1
+
+    def changed(self, asked: Mapping[str, Any]) -> tuple[dict[str, Any], Case]:
+        """What the case would become; raises InputError with the reasons."""
         data = copy.deepcopy(self.data)
         for name in asked:
             if name not in CHANGES and name != "electrode":
@@ -120,13 +130,7 @@ class Draft:
             _set_vessels(data, bool(asked["vessels"]), self.first)
         if "zone_model" in asked:
             data.setdefault("zone", {})["criterion"] = str(asked["zone_model"])
-        case = self._checked(data)
-        if data == self.data:
-            return
-        self._undo = [*self._undo[-STEPS + 1 :], self.data]
-        self._redo = []
-        self.data, self.case = data, case
-        self.version += 1
+        return data, self._checked(data)
 
     def with_pringle_switched(self) -> Case:
         """The case with the clamp closed where it is open, and open where it is closed."""

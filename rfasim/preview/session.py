@@ -13,6 +13,7 @@ import struct
 import tempfile
 import threading
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -118,6 +119,8 @@ class Session:
         self._band: _Band | None = None
         self._queue: list[tuple[str, Worker]] = []
         self._comparing = False
+        self._looking = False  # whether the coarse solver works for the newest run
+        self._ahead: _Ahead | None = None
         self._closed = False
         self.solvers: dict[Worker, Solver] = {
             name: Solver(name, functools.partial(self._from_solver, name)) for name in ("coarse", "fine")
@@ -186,6 +189,11 @@ class Session:
             self._comparing = bool(message.get("on"))
             if self._comparing:
                 self.run()
+        elif what == "head_start":
+            changes = message.get("set")
+            if isinstance(changes, dict):
+                with contextlib.suppress(InputError):  # it is said when the needle is let go there
+                    self._start_ahead(self.draft.changed(changes)[1])
         elif what == "uncertainty":
             runs = message.get("runs")
             if not isinstance(runs, int) or not FEWEST <= runs <= MOST:
@@ -208,8 +216,12 @@ class Session:
     def run(self) -> None:
         """Run the case as it is: coarse at once, then fine; what was running is dropped."""
         assert self.draft is not None
+        ahead, self._ahead = self._ahead, None
+        if ahead is not None and ahead.case != self.draft.case:
+            ahead = None
         self._band = None
-        self._run = next(self._numbers)
+        self._looking = False
+        self._run = next(self._numbers) if ahead is None else ahead.run
         self._latest.clear()
         self._sides = {"a": self.draft.case}
         if self._comparing:
@@ -218,7 +230,23 @@ class Session:
         self.solvers["fine"].send(None)
         levels: tuple[Worker, ...] = ("coarse", "fine")
         self._queue = [(side, level) for level in levels for side in self._sides]
-        self._next("coarse")
+        if ahead is None:
+            self._next("coarse")
+            return
+        self._queue.remove(("a", "coarse"))
+        self._started("a", "coarse")
+        for event, data in ahead.events:
+            self._take("coarse", event, data)
+
+    def _start_ahead(self, case: Case) -> None:
+        """Begin with the quick look at what the case may be next: the needle is held still there, and not let go yet.
+
+        Nobody is told before that becomes the case and is to be run. What the page is waiting for is not disturbed.
+        """
+        if self._looking or self._band is not None or (self._ahead is not None and self._ahead.case == case):
+            return
+        self._ahead = _Ahead(next(self._numbers), case)
+        self.solvers["coarse"].send(self._job(self._ahead.run, "a", "coarse", case))
 
     def _next(self, level: Worker) -> None:
         """Start the next job of a level, or the first of the fine ones."""
@@ -229,22 +257,30 @@ class Session:
             return
         side = waiting[0][0]
         self._queue.remove(waiting[0])
-        assert self.draft is not None
-        case = self._sides[side]
-        folder = self.folder / f"run-{self._run}" / f"{side}-{level}"
-        models = (case.zone.criterion, *(name for name in CRITERIA if name != case.zone.criterion))
+        self._started(side, level)
         against = self._folders.get((side, "coarse")) if level == "fine" else None
-        self._folders[side, level] = folder
+        self.solvers[level].send(self._job(self._run, side, level, self._sides[side], against))
+
+    def _started(self, side: str, level: Worker) -> None:
+        self._folders[side, level] = self._folder_of(self._run, side, level)
+        self._looking = self._looking or level == "coarse"
         started = {"event": "started", "run": self._run, "side": side, "level": level}
-        self._keep(started, json.dumps(started | {"minutes": case.generator.duration / 60}))
-        self.solvers[level].send(
-            Job(self._run, side, level, case.model_dump(mode="json"), str(self.draft.base), str(folder), models,
-                None if against is None else str(against))
-        )  # fmt: skip
+        self._keep(started, json.dumps(started | {"minutes": self._sides[side].generator.duration / 60}))
+
+    def _folder_of(self, run: int, side: str, level: Worker) -> Path:
+        return self.folder / f"run-{run}" / f"{side}-{level}"
+
+    def _job(self, run: int, side: str, level: Worker, case: Case, against: Path | None = None) -> Job:
+        assert self.draft is not None
+        models = (case.zone.criterion, *(name for name in CRITERIA if name != case.zone.criterion))
+        data, folder = case.model_dump(mode="json"), self._folder_of(run, side, level)
+        compared = None if against is None else str(against)
+        return Job(run, side, level, data, str(self.draft.base), str(folder), models, compared)
 
     def cancel(self) -> None:
         """End what is running."""
         self._queue = []
+        self._looking, self._ahead = False, None
         band, self._band = self._band, None
         for solver in self.solvers.values():
             solver.send(None)
@@ -255,13 +291,15 @@ class Session:
         self._folders.clear()
         old = sorted(self.folder.glob("run-*"), key=lambda path: int(path.name[4:]))
         for path in old[: max(len(old) - KEPT, 0)]:
-            shutil.rmtree(path, ignore_errors=True)
+            if self._report is None or path not in self._report.parents:
+                shutil.rmtree(path, ignore_errors=True)
 
     # ---------------------------------------------------------------------------------------------- uncertainty
 
     def _start_band(self, runs: int) -> None:
         assert self.draft is not None
         self._queue = []
+        self._looking, self._ahead = False, None
         self._run = next(self._numbers)
         self._band = _Band(self._run, runs)
         case, base = self.draft.case.model_dump(mode="json"), str(self.draft.base)
@@ -286,9 +324,12 @@ class Session:
         elif what == "died":
             self._answer(event)
             self._queue = []
+            self._looking, self._ahead = False, None
             self._say({"run": self._run, "side": "a"} | event | {"event": "failed"})
         elif event.get("job") == "Look":
             self._say({"event": "refused", "message": event["message"], "lines": []})
+        elif self._ahead is not None and event.get("run") == self._ahead.run:
+            self._ahead.events.append((event, data))
         elif event.get("run") != self._run:
             pass  # of a run that nobody waits for any more
         elif what == "band_run":
@@ -306,10 +347,12 @@ class Session:
             if event["level"] == "fine" and event["side"] == "a":
                 self._report = self._folders["a", "fine"] / RESULT
             self._keep(event, json.dumps(event))
+            self._looking = self._looking and any(level == "coarse" for _, level in self._queue)
             self._next(name)
         elif what == "failed":
             self._keep(event, json.dumps(event))
             self._queue = []
+            self._looking = False
         else:
             self._say(event)
 
@@ -435,6 +478,15 @@ class Session:
 
             scan = read_scan(self.scan)
         return as_html(make_report(read_scene(self._report), scan)).encode()
+
+
+@dataclass
+class _Ahead:
+    """A quick look that was begun before it was asked for, and what the solver has told of it."""
+
+    run: int
+    case: Case
+    events: list[tuple[dict[str, Any], bytes | None]] = field(default_factory=list)
 
 
 class _Band:

@@ -30,6 +30,9 @@ const timeline = new Timeline(() => showTime());
 const handles = new Handles({
   onPreview: (busy) => preview(busy),
   onCommit: (electrode, change) => set({ ...change, electrode }, true),
+  onRest: (electrode, change) => {
+    if ($("auto").checked) link.send({ do: "head_start", set: { ...change, electrode } });
+  },
 });
 const views = new Views($("sides"), handles, {
   onPosition: (text) => ($("position").textContent = text),

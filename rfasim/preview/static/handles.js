@@ -5,6 +5,7 @@ import { add, flip, same, spoken } from "./geometry.js";
 const SVG = "http://www.w3.org/2000/svg";
 const NEAR = 4; // mm from the slice within which a point counts as lying in it
 const WAIT = 600; // ms after the last key before a move by keys is sent
+const REST = 150; // ms that a dragged point has to rest before onRest
 const EDGE = 9; // px: points outside a view wait at its edge
 
 const made = (name, attributes, ...children) => {
@@ -15,9 +16,10 @@ const made = (name, attributes, ...children) => {
 };
 
 export class Handles {
-  // onPreview(busy): something moves or stopped moving; onCommit(electrode, {entry?, target?}): new places, mm LPS
-  constructor({ onPreview, onCommit }) {
-    Object.assign(this, { onPreview, onCommit, electrodes: [], drafts: new Map(), overlays: [] });
+  // onPreview(busy): something moves or stopped moving; onCommit(electrode, {entry?, target?}): new places, mm LPS;
+  // onRest(electrode, {entry?, target?}): a dragged point rests there, and may go on
+  constructor({ onPreview, onCommit, onRest }) {
+    Object.assign(this, { onPreview, onCommit, onRest, electrodes: [], drafts: new Map(), overlays: [] });
   }
 
   // An overlay lies over one tile; `tile()` returns what projects, or null while the view is hidden.
@@ -80,15 +82,19 @@ export class Handles {
   commit() {
     clearTimeout(this.timer);
     this.timer = null;
-    for (const [number, draft] of this.drafts) {
-      const change = {};
-      for (const which of ["entry", "target"]) {
-        if (!same(draft[which], this.electrodes[number][which])) change[which] = flip(draft[which]).map(rounded);
-      }
-      if (Object.keys(change).length) this.onCommit(number, change);
+    for (const number of this.drafts.keys()) {
+      const change = this.changeOf(number);
+      if (change) this.onCommit(number, change);
       else this.drafts.delete(number);
     }
     if (!this.busy) this.onPreview(false);
+  }
+
+  changeOf(number) {
+    const draft = this.drafts.get(number);
+    if (!draft) return null;
+    const moved = ["entry", "target"].filter((which) => !same(draft[which], this.electrodes[number][which]));
+    return moved.length ? Object.fromEntries(moved.map((which) => [which, flip(draft[which]).map(rounded)])) : null;
   }
 
   build(overlay) {
@@ -146,8 +152,14 @@ export class Handles {
         if (!tile) return;
         this.move(number, which, tile.dragged(next.clientX - last[0], next.clientY - last[1]));
         last = [next.clientX, next.clientY];
+        clearTimeout(this.rest);
+        this.rest = setTimeout(() => {
+          const change = this.changeOf(number);
+          if (change) this.onRest(number, change);
+        }, REST);
       };
       const end = () => {
+        clearTimeout(this.rest);
         this.release = null;
         overlay.svg.classList.remove("dragging");
         node.removeEventListener("pointermove", follow);
