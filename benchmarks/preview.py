@@ -52,7 +52,7 @@ PLACEMENTS: list[dict[str, Any]] = [
     _from([-150.0, -40.0, -30.0], THREE, pringle=True),
     _from([-60.0, -105.0, -20.0], THREE, device="cooled_needle", model="cooltip_20", power_w=20.0),
     _from(SIDE, ONE, protocol="cooltip_pulsed"),
-    _from([-120.0, -90.0, 60.0], [-80.0, 5.0, 20.0]),
+    _from([-110.0, -95.0, 60.0], [-80.0, 3.0, 22.0]),
 ]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -297,6 +298,9 @@ def test_uncertainty(page: PreviewPage) -> None:
     assert page.sent[-1] == {"do": "uncertainty", "runs": 8}
     text = page.page.locator("#chance").inner_text()
     assert "11.9 mL" in text
+    rows = re.findall(r"(\d+) % (?:of the runs )?or more\s+([\d.]+) mL", text)
+    assert [share for share, _ in rows] == ["95", "50", "5"]  # what more of the runs kill is less
+    assert [float(volume) for _, volume in rows] == sorted(float(volume) for _, volume in rows)
     assert "at least 91 %" in text
     page.page.wait_for_timeout(300)
     after = page.pixels()

@@ -429,7 +429,8 @@ class Session:
         self.solvers["fine"].send(Inspect(str(path)))
         found = await asyncio.wait_for(waiting, timeout=120)
         if found["event"] != "inspected":
-            raise InputError(path.name, str(found["message"]).removeprefix(f"{path}: "))
+            told = str(found["message"]).removeprefix(f"{path}: ")
+            raise InputError(path.name, told.replace(f"{path.parent}/", ""))  # where the server keeps it says nothing
         return found
 
     def use_scan(self, path: Path) -> None:
@@ -514,7 +515,7 @@ class _Band:
         sure, half, ever = (float((share >= level - 1e-9).sum()) * 1e-3 for level in (0.95, 0.5, 0.05))
         low, high = np.percentile(self._volumes, [5, 95])
         return {
-            "volumes": {"p95": round(sure, 2), "p50": round(half, 2), "p5": round(ever, 2)},
+            "volumes": {"in_95": round(sure, 2), "in_50": round(half, 2), "in_5": round(ever, 2)},
             "words": [
                 f"Over the literature's ranges of tissue data the zone has {low:.1f} to {high:.1f} mL "
                 "(90 % of the runs).",

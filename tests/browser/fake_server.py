@@ -483,7 +483,7 @@ class Session:
             event="uncertainty",
             done=runs,
             of=runs,
-            volumes={"p5": 11.9, "p50": 16.4, "p95": 21.7},
+            volumes={"in_95": 11.9, "in_50": 16.4, "in_5": 21.7},
             words=["In 19 of 20 runs the tumour is covered to at least 91 %."],
         )
 

@@ -61,9 +61,9 @@ export class Results {
     $("chance-progress").value = of ? done / of : 0;
     const rows = volumes
       ? [
-          ["5 % of the runs stay below", volumes.p5],
-          ["Half of the runs stay below", volumes.p50],
-          ["95 % of the runs stay below", volumes.p95],
+          ["Dead in 95 % of the runs or more", volumes.in_95],
+          ["in 50 % or more", volumes.in_50],
+          ["in 5 % or more", volumes.in_5],
         ]
       : [];
     const list = element("table", undefined, "numbers");
