@@ -28,43 +28,54 @@ PATIENT = ROOT / "cases" / "phantom.yaml"
 LONG = 600
 
 
+def shot(page: PreviewPage, out: Path, name: str) -> None:
+    """A picture of the page, in 256 colours, which is a third of its size."""
+    from PIL import Image
+
+    page.shot(out, name)
+    path = out / f"{name}.png"
+    with Image.open(path) as picture:
+        small = picture.convert("RGB").quantize(256, dither=Image.Dither.NONE)
+    small.save(path, optimize=True)
+
+
 def walk(page: PreviewPage, out: Path) -> None:
     """Through the states of one patient's page."""
     browser = page.page
-    page.shot(out, "opened")
+    shot(page, out, "opened")
     target = page.point(page.electrode()["target"], "coronal")
     page.drag(target, target + np.array([14.0, -10.0]), release=False)
-    page.shot(out, "dragging")
+    shot(page, out, "dragging")
     browser.mouse.up()
     page.wait_done("coarse", seconds=LONG)
-    page.shot(out, "quick_look")
+    shot(page, out, "quick_look")
     page.wait_done("fine", seconds=LONG)
-    page.shot(out, "refined")
+    shot(page, out, "refined")
     end = page.run()["sides"]["a"]["fine"].get("end_s") or 720
     page.set_time(0.35 * float(end))
-    page.shot(out, "earlier")
+    shot(page, out, "earlier")
     page.set_time(float(end))
     browser.select_option("#layout", "3d")
-    page.shot(out, "margin")
+    shot(page, out, "margin")
     browser.select_option("#layout", "all")
     browser.locator("#compare").check()
     page.wait("rfasim.lastRun().sides.b?.coarse?.status === 'done'", LONG)
     page.wait("rfasim.lastRun().sides.b?.fine?.status === 'done'", LONG)
-    page.shot(out, "compared")
+    shot(page, out, "compared")
     browser.locator("#compare").uncheck()
     browser.fill("#runs", "8")
     browser.click("#uncertainty")
     page.wait("rfasim.state().estimate?.volumes", LONG)
     browser.locator("#chance").scroll_into_view_if_needed()
-    page.shot(out, "how_sure")
+    shot(page, out, "how_sure")
     browser.locator("#image-files").set_input_files(
         {"name": "broken.nii.gz", "mimeType": "application/gzip", "buffer": b"this is no image"}
     )
     page.wait("!document.querySelector('#problem').hidden", LONG)
-    page.shot(out, "refused")
+    shot(page, out, "refused")
     browser.click("#dismiss")
     browser.click("#help")
-    page.shot(out, "keys")
+    shot(page, out, "keys")
     browser.keyboard.press("Escape")
 
 
@@ -73,14 +84,14 @@ def patient_of_files(page: PreviewPage, folder: Path, out: Path) -> None:
     browser = page.page
     browser.locator("#image-files").set_input_files([str(folder / "ct.nii.gz"), str(folder / "labels.nii.gz")])
     page.wait("document.querySelector('#roles-dialog').open", LONG)
-    page.shot(out, "roles")
+    shot(page, out, "roles")
     browser.click("#roles-use")
     page.wait("!document.querySelector('#roles-dialog').open", LONG)
     page.ready()
     page.wait("rfasim.state().window", LONG)
     browser.keyboard.press("r")
     page.wait_done("coarse", seconds=LONG)
-    page.shot(out, "scan")
+    shot(page, out, "scan")
 
 
 def opened(arguments: list[str]) -> tuple[subprocess.Popen[str], str]:

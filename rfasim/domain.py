@@ -255,23 +255,38 @@ def surroundings_of(case: Case, base: Path | None, tumours: dict[str, geometry.S
 
 # The vessels of the last few cases with label images: they are asked for by the mesh, the domain and the run.
 _KNOWN: deque[tuple[Case, Path | None, tuple[LabelImage, ...], tuple[Vessel, ...]]] = deque(maxlen=4)
+# Of which of those cases they were looked at.
+_CHECKED: deque[tuple[Case, tuple[Vessel, ...]]] = deque(maxlen=4)
 
 
-def all_vessels(case: Case, base: Path | None = None) -> tuple[Vessel, ...]:
-    """The vessels of a case, and those that its label images hold. Raises InputError for what does not fit."""
+def found_vessels(case: Case, base: Path | None = None) -> tuple[Vessel, ...]:
+    """The vessels of a case, and those that its label images hold, wherever its needles are. Raises InputError."""
     if case.anatomy is None or not any(image.vessels for image in case.anatomy.labels):
         return case.vessels
     from rfasim.anatomy import images_of, vessels_of
-    from rfasim.checks import misplaced_vessels
 
     images = tuple(image for _, image in images_of(case.anatomy, base))
     for known, from_, of, found in tuple(_KNOWN):
-        if known is case and from_ == base and all(a is b for a, b in zip(of, images, strict=True)):
+        same = known.anatomy is case.anatomy and known.vessels is case.vessels and from_ == base
+        if not same or known.domain_centre != case.domain_centre:
+            continue
+        if all(a is b for a, b in zip(of, images, strict=True)):
             return found
     vessels = (*case.vessels, *vessels_of(case.anatomy, base, case))
+    _KNOWN.append((case, base, images, vessels))
+    return vessels
+
+
+def all_vessels(case: Case, base: Path | None = None) -> tuple[Vessel, ...]:
+    """Those vessels; raises InputError for what does not fit."""
+    vessels = found_vessels(case, base)
+    if vessels is case.vessels or any(known is case and of is vessels for known, of in tuple(_CHECKED)):
+        return vessels
+    from rfasim.checks import misplaced_vessels
+
     for path, sentence in misplaced_vessels(case, vessels):
         raise InputError(path, sentence)
-    _KNOWN.append((case, base, images, vessels))
+    _CHECKED.append((case, vessels))
     return vessels
 
 

@@ -22,9 +22,11 @@ from starlette.testclient import TestClient, WebSocketTestSession
 from starlette.websockets import WebSocketDisconnect
 
 from rfasim.anatomy.writing import nifti_bytes
+from rfasim.domain import all_vessels
 from rfasim.errors import InputError
 from rfasim.preview import server, session, uploads
 from rfasim.preview.draft import Draft, families
+from rfasim.preview.levels import at_level, pierced_as_lines
 from rfasim.preview.server import Preview, hosts_of
 from rfasim.sheet import word_of
 from rfasim.yaml_io import dump_yaml
@@ -391,6 +393,51 @@ def patient(shape: tuple[int, int, int] = (60, 60, 60), edge: float = 2e-3) -> b
     data = np.where(np.abs(x).max(axis=-1) < 27, 1, 0)
     data[np.linalg.norm(x, axis=-1) < 6] = 2
     return nifti_bytes(data.astype(np.uint8), to_world)
+
+
+def vein_beside(entry_blocked: float) -> np.ndarray:
+    """That liver with a vein of 6 mm from feet to head, ``entry_blocked`` mm to the right of the tumour's middle."""
+    data = np.array(np.frombuffer(patient()[352:], np.uint8).reshape(60, 60, 60, order="F"))
+    x, y = np.indices((60, 60))
+    column = np.hypot(2.0 * (x - 30) - entry_blocked, 2.0 * (y - 30)) <= 3.0  # NIfTI: x to the right is negative
+    data[column, 3:57] = 3
+    return data
+
+
+def test_a_needle_is_first_put_where_less_is_in_the_way(tmp_path: Path) -> None:
+    to_world = np.diag([2e-3, 2e-3, 2e-3, 1.0])
+    to_world[:3, 3] = -0.06
+    path = tmp_path / "labels.nii"
+    path.write_bytes(nifti_bytes(vein_beside(-26.0), to_world))
+    roles = {"1": "liver", "2": "tumour", "3": "portal veins"}
+    free = Draft(uploads.case_of(path, roles), tmp_path).case
+    at, towards = (np.array(free.electrodes[0].model_dump()[name]) for name in ("target", "entry"))
+    way = (towards - at) / np.linalg.norm(towards - at)
+    assert way[0] < -0.4  # from the right all the same
+    middle = np.array([-0.026, 0.0, 0.0])
+    flat = np.array([*way[:2], 0.0]) / np.linalg.norm(way[:2])
+    assert abs(np.cross(middle - at, flat)[2]) > 3e-3
+    all_vessels(free, tmp_path)
+
+
+def test_a_needle_may_pierce_a_vessel_that_is_not_wide(tmp_path: Path) -> None:
+    to_world = np.diag([2e-3, 2e-3, 2e-3, 1.0])
+    to_world[:3, 3] = -0.06
+    path = tmp_path / "labels.nii"
+    path.write_bytes(nifti_bytes(vein_beside(-26.0), to_world))
+    draft = Draft(uploads.case_of(path, {"1": "liver", "2": "tumour", "3": "portal veins"}), tmp_path)
+    target = 1e3 * np.array(draft.case.electrodes[0].model_dump()["target"])
+    draft.change({"entry": (target - [90.0, 0.0, 0.0]).tolist()})
+    case = at_level(draft.case, "fine")
+    with pytest.raises(InputError, match="runs through"):
+        all_vessels(case, tmp_path)
+    eased = pierced_as_lines(case, tmp_path)
+    (vessel,) = all_vessels(eased, tmp_path)
+    assert 5e-3 < vessel.diameter < eased.circulation.resolve_from < 8e-3
+    # where nothing is pierced nothing changes
+    draft.change({"entry": (target - [0.0, 90.0, 0.0]).tolist()})
+    case = at_level(draft.case, "fine")
+    assert pierced_as_lines(case, tmp_path) is case
 
 
 def test_labels_that_are_dropped_become_the_patient(page: Page, browser: TestClient) -> None:

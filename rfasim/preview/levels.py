@@ -129,6 +129,24 @@ def _smaller(case: Case, reach: float) -> Domain:
     return domain
 
 
+WIDEST_PIERCED = 8e-3
+"""what of the label images' vessels [m] a needle may pass through, for a look at what it would do"""
+
+
+def pierced_as_lines(case: Case, base: Path | None) -> Case:
+    """The case with the vessels that a needle passes through as lines, and with them all that are no wider: a meshed
+    vessel has no room for a needle. A wider one is left, and refused when the domain is built."""
+    from rfasim.checks import crossings
+    from rfasim.domain import found_vessels
+
+    vessels, circulation = found_vessels(case, base), case.circulation
+    widths = [vessels[k].diameter for k, _ in crossings(case, vessels)]
+    widest = max((width for width in widths if width <= WIDEST_PIERCED), default=0.0)
+    if widest < circulation.resolve_from:
+        return case
+    return case.model_copy(update={"circulation": circulation.model_copy(update={"resolve_from": 1.001 * widest})})
+
+
 def within_reach(case: Case, base: Path | None) -> Case:
     """The case without the further tumours that reach out of its domain now that the needle is elsewhere.
 

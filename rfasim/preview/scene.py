@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from rfasim.anatomy.writing import write_nifti
 from rfasim.case import Case, Vessel
 from rfasim.checkpoint import write_bytes
-from rfasim.domain import all_vessels, domain_shape, tumour_shapes
+from rfasim.domain import domain_shape, found_vessels, tumour_shapes
 from rfasim.geometry import Shape
 from rfasim.preview.grid import Grid
 from rfasim.preview.levels import within_reach
@@ -40,7 +40,7 @@ def make_scene(case: Case, base: Path, folder: Path, scan_path: Path | None = No
     middle = np.asarray(case.domain_centre)
     half = _half_size(case) + ROOM
     tumours = tumour_shapes(case, base)
-    vessels = all_vessels(case, base)
+    vessels = found_vessels(case, base)
     grid = Grid.over(middle - half, middle + half, finest=FINEST, most=MOST_VOXELS)
     labels, table = _labels(case, base, grid, tumours, vessels)
     kind, window = "labels", None

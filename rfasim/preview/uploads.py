@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from rfasim.anatomy.labels import LabelImage
 from rfasim.anatomy.reading import nifti_volume, nrrd_volume, read_labels
@@ -89,7 +90,8 @@ def role_of(image: LabelImage, number: int, present: Sequence[int]) -> str:
 
 
 def case_of(path: Path, roles: Mapping[str, str]) -> dict[str, Any]:
-    """A case as plain data: the patient of a label image, a cooled needle from the right through the first tumour.
+    """A case as plain data: the patient of a label image, a cooled needle through the first tumour, from the right or
+    near to it where less is in the way.
 
     ``roles``: label number -> role. Raises InputError with what is missing.
     """
@@ -119,12 +121,14 @@ def case_of(path: Path, roles: Mapping[str, str]) -> dict[str, Any]:
         at = np.unravel_index(int(distance_transform_edt(aimed[::2, ::2, ::2]).argmax()), aimed[::2, ::2, ::2].shape)
         at = 2 * np.asarray(at, float)
     middle = 1e3 * (image.to_world[:3, :3] @ at + image.to_world[:3, 3])
+    in_the_way = [number for number, role in numbers.items() if role in VESSELS or role in AT_RISK or role == "lung"]
+    entry = middle + 90.0 * _free_way(image, np.isin(image.data, in_the_way), 1e-3 * middle)
     case: dict[str, Any] = {
         "name": re.sub(r"\.(nii|nrrd|seg|gz|dcm)", "", path.name)[:90] or "patient",
         "electrodes": [
             {
                 "device": "cooled_needle", "model": "cooltip_30",
-                "entry": _point(middle - np.array([90.0, 0.0, 0.0])), "target": _point(middle),
+                "entry": _point(entry), "target": _point(middle),
                 "beyond_target": "15 mm",
             }
         ],
@@ -139,6 +143,21 @@ def case_of(path: Path, roles: Mapping[str, str]) -> dict[str, Any]:
     if rows:
         case["tumour"], case["tumours"] = rows[0], rows[1:]
     return case
+
+
+def _free_way(image: Any, in_the_way: NDArray[np.bool_], target: NDArray[Any]) -> NDArray[Any]:
+    """The direction out of ``target`` [m], from the right or up to 60 degrees beside it, that meets the least."""
+    turn, rise = (np.radians(angles) for angles in ([0.0, 20.0, -20.0, 40.0, 60.0], [0.0, -15.0, 15.0, -30.0]))
+    # LPS: towards the right, turned to the front, and up
+    ways = np.array([(-np.cos(a) * np.cos(b), -np.sin(a) * np.cos(b), np.sin(b)) for b in rise for a in turn])
+    steps = np.arange(-0.015, 0.09, 5e-4)  # the tip lies beyond the target
+    points = target + steps[:, None, None] * ways
+    to_voxel = np.linalg.inv(image.to_world)
+    voxels = np.rint(points @ to_voxel[:3, :3].T + to_voxel[:3, 3]).astype(int)
+    inside = np.all((voxels >= 0) & (voxels < in_the_way.shape), axis=-1)
+    met = np.zeros(inside.shape, bool)
+    met[inside] = in_the_way[tuple(voxels[inside].T)]
+    return np.asarray(ways[int(np.argmin(met.sum(axis=0)))])  # of equals the first
 
 
 def _point(at: Any) -> list[str]:

@@ -30,7 +30,7 @@ from rfasim.mesh import Mesh
 from rfasim.outcome import zone_measures, zone_surface
 from rfasim.preview.grid import Grid
 from rfasim.preview.growth import Growth
-from rfasim.preview.levels import Level, at_level, within_reach
+from rfasim.preview.levels import Level, at_level, pierced_as_lines, within_reach
 from rfasim.preview.surfaces import file_name, patches
 from rfasim.simulation import Simulation
 from rfasim.solver.level_set import distances_between
@@ -163,7 +163,7 @@ def run(job: Job, send: Send, check: Callable[[], None]) -> None:
     started = time.monotonic()
     base, folder = Path(job.base), Path(job.folder)
     asked = case_from_dict(job.case)
-    case = within_reach(at_level(asked, job.level), base)
+    case = pierced_as_lines(within_reach(at_level(asked, job.level), base), base)
     check()
     mesh = mesh_of(case, base)
     check()
@@ -403,7 +403,7 @@ def band(job: Band, send: Send, check: Callable[[], None]) -> None:
     for number in job.runs:
         check()
         _, drawn = study.run_case(number)
-        drawn = at_level(drawn, "coarse")
+        drawn = pierced_as_lines(at_level(drawn, "coarse"), base)
         mesh = mesh_of(drawn, base) if mesh is None else mesh  # one geometry
         domain = build_domain(drawn, base, mesh)
         simulation = Simulation(drawn, base, domain)
