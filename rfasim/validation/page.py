@@ -31,7 +31,7 @@ a { color: #0b5394; } ul { margin: 4px 0; padding-left: 20px; }
 .big b { display: block; font-size: 20px; } .big .bad b { color: #a3210f; }
 figure { margin: 8px 0; } figure img { max-width: 100%; display: block; }
 figcaption { font-size: 11px; color: #44525e; max-width: 110ch; }
-code { font-size: 12px; overflow-wrap: anywhere; }
+code { font-size: 12px; overflow-wrap: break-word; }
 @media print { h2, h3, h4 { break-after: avoid; } tr, figure { break-inside: avoid; } nav { display: none; }
   thead { display: table-header-group; } a { color: inherit; text-decoration: none; } .scroll { overflow: visible; }
   .big b { font-size: 13px; } h2 { font-size: 13px; } h3 { font-size: 11px; } h4 { font-size: 10px; }
@@ -142,9 +142,9 @@ def _allowed(row: Row) -> str:
     """How many times what is allowed a row is off, and what is allowed."""
     words = []
     if row.tolerance is not None:
-        words.append(f"aim {number(row.tolerance, row.unit, digits_of([row.tolerance]))}")
+        words.append(f"aim {row.tolerance:.3g} {e(row.unit)}".rstrip())
     if row.sd is not None:
-        words.append(f"{FAR:g} SD {number(FAR * row.sd, row.unit)}")
+        words.append(f"{FAR:g} SD {FAR * row.sd:.3g} {e(row.unit)}".rstrip())
     times = "" if row.error is None or row.far == float("inf") else f"{row.far:.1f} times: "
     return f"{times}{', '.join(words)}" if words else DASH
 
@@ -236,18 +236,17 @@ def _worded(row: Row) -> str:
 
 # ------------------------------------------------------------------------------------------------------- totals
 
-_TALLY = ("numbers>", "missing>", "with SD>", "within 1 SD>", "within 2 SD>", "mean error>", "bias>", "relative error>",
-          "with a band>", "meet their band>")  # fmt: skip
+_TALLY = ("numbers>", "missing>", "with SD>", "within 1 SD>", "within 2 SD>", "mean error>", "bias>", "with a band>",
+          "meet their band>")  # fmt: skip
 
 
-def _tally(each: Tally, *, relative: bool = True) -> list[str | Marked]:
+def _tally(each: Tally) -> list[str | Marked]:
     unit = each.unit or ""
     digits = digits_of([each.mean_error])
-    percent = DASH if not relative or each.mean_relative_error is None else f"{100 * each.mean_relative_error:.0f} %"
     return [
         str(each.count), str(each.missing), str(each.with_sd), share(each.within_1_sd, each.with_sd),
         share(each.within_2_sd, each.with_sd), number(each.mean_error, unit, digits),
-        number(each.bias, unit, digits, signed=True), percent, str(each.with_band),
+        number(each.bias, unit, digits, signed=True), str(each.with_band),
         share(each.overlapping, each.with_band),
     ]  # fmt: skip
 
@@ -259,15 +258,22 @@ def _totals(dossier: Dossier, overview: bytes | None) -> Iterator[str]:
         "A study with many cells weighs more: the totals of each study stand below.</p>"
     )
     yield "<h3>Over all</h3>"
-    yield table(("", *_TALLY), [[e(each.name), *_tally(each, relative=False)] for each in dossier.overall])
+    yield table(("", *_TALLY), [[e(each.name), *_tally(each)] for each in dossier.overall])
     yield "<h3>By quantity</h3>"
-    yield table(("quantity", *_TALLY), [[e(each.name), *_tally(each)] for each in dossier.by_quantity])
+    yield table(
+        ("quantity", *_TALLY, "mean relative error>"),
+        [
+            [e(each.name), *_tally(each),
+             DASH if each.mean_relative_error is None else f"{100 * each.mean_relative_error:.0f} %"]
+            for each in dossier.by_quantity
+        ],
+    )  # fmt: skip
     yield "<h3>By study</h3>"
     rows: list[Line] = []
     for whole, lengths in dossier.by_study:
-        rows.append([link(whole.name), "all numbers", *_tally(whole, relative=False)])
+        rows.append([link(whole.name), "all numbers", *_tally(whole)])
         if lengths is not None and lengths.count < whole.count:
-            rows.append(["", "lengths", *_tally(lengths, relative=False)])
+            rows.append(["", "lengths", *_tally(lengths)])
     yield table(("study", "", *_TALLY), rows)
     yield "<h3>Statements about several cells</h3>"
     groups: dict[str, list[Row]] = {}
@@ -463,7 +469,7 @@ def _parameters(each: Studied) -> Iterator[Line]:
     """The study's case, a line a value; the properties of its tissue after it."""
     study = each.score.study
     for place, value in _leaves(study.case):
-        yield [f"<code>{e(place)}</code>", e(_written(value)), e(_origin(place, value))]
+        yield [Marked(f"<code>{e(place)}</code>", "w"), e(_written(value)), e(_origin(place, value))]
     case = study.case_of(study.cells[0])
     tissue = resolve_tissues(case.tissues)[case.background]
     conductivity = tissue.admittivity(case.frequency).real
@@ -477,9 +483,11 @@ def _parameters(each: Studied) -> Iterator[Line]:
         ("perfusion", tissue.perfusion, "1/s"),
     ):
         one = ranges.get(f"tissues.{case.background}.{name}")
-        varies = "" if one is None else f"; drawn from {one.low} to {one.high} for the bands"
-        words = name.replace("_", " ")
-        yield [f"{e(case.background)}: {e(words)}", e(f"{value:.4g} {unit}"), e(f"{tissue.source}{varies}")]
+        varies = "" if one is None else f"; for the bands drawn from {one.low} to {one.high}: {one.source}"
+        held = f"; {study.controlled[name]}" if name in study.controlled else ""
+        words = f"{case.background}: {name.replace('_', ' ')}"
+        yield [Marked(e(words), "w"), e(f"{value:.4g} {unit}"), e(f"its tissue (below){held}{varies}")]
+    yield [Marked(e(case.background), "w"), "", e(tissue.source)]
 
 
 def _leaves(data: Any, place: str = "") -> Iterator[tuple[str, Any]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import textwrap
 from collections.abc import Sequence
 from typing import Any
 
@@ -13,6 +14,7 @@ from rfasim.validation.spread import Band, band_of
 from rfasim.validation.tally import Row
 
 _COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00")  # Okabe and Ito: for all eyes
+CHARACTERS = 44  # of a title above each panel
 _MARKS = ("o", "s", "^", "D", "v", "P")
 
 
@@ -31,8 +33,9 @@ def draw(score: Score, drawn: Sequence[Score] = ()) -> bytes:
     columns = min(count, 3)
     rows = -(-count // columns)
     with rc_context(STYLE):
-        figure = Figure(figsize=(4.2 * columns, 4.0 * rows + 0.5), layout="constrained")
-        figure.suptitle(score.study.title, x=0.01, ha="left", fontweight="bold", color=INK)
+        title = textwrap.wrap(score.study.title, CHARACTERS * columns)
+        figure = Figure(figsize=(4.2 * columns, 4.0 * rows + 0.3 + 0.25 * len(title)), layout="constrained")
+        figure.suptitle("\n".join(title), x=0.01, ha="left", fontweight="bold", color=INK)
         panels = figure.subplots(rows, columns, squeeze=False).ravel()
         for axes, curve in zip(panels, curves, strict=False):
             _draw_curve(axes, score, curve, drawn, GRID, INK)
@@ -129,7 +132,7 @@ def _draw_panel(
         )
     if not pairs:
         return
-    values = [value for _, row, _ in pairs for value in (row.measured, row.predicted or 0.0)]
+    values = [value for _, row, _ in pairs for value in (row.measured + (row.sd or 0.0), row.predicted or 0.0)]
     values += [end for *_, band in pairs if band is not None for end in (band.low, band.high)]
     _square(axes, values, ink)
 
@@ -138,7 +141,7 @@ def _square(axes: Any, values: Sequence[float], ink: str) -> None:
     """Both axes alike, from 0 or below to beyond the largest value, with the line on which they are equal."""
     low, high = min(0.0, *values), 1.08 * max(values) + 1e-9
     axes.plot([low, high], [low, high], color=ink, linewidth=0.8, zorder=1)
-    axes.set(xlim=(low, high), ylim=(low, high), aspect="equal")
+    axes.set(xlim=(low, high), ylim=(low, high), box_aspect=1)
 
 
 def draw_overview(rows: Sequence[Row]) -> bytes | None:
@@ -171,7 +174,8 @@ def draw_overview(rows: Sequence[Row]) -> bytes | None:
             axes.set_axisbelow(True)
             here = [row for row in shown if row.unit == unit]
             ends = [end for row in here if row.band is not None for end in (row.band.low, row.band.high)]
-            _square(axes, [value for row in here for value in (row.measured, row.predicted or 0.0)] + ends, INK)
+            ends += [end for row in here for end in (row.measured + (row.sd or 0.0), row.predicted or 0.0)]
+            _square(axes, ends, INK)
         handles, labels = figure.axes[0].get_legend_handles_labels()
         figure.legend(handles, labels, loc="outside lower center", ncols=min(len(studies), 4), frameon=False)
         buffer = io.BytesIO()
