@@ -112,12 +112,6 @@ class Studied:
         return varied(study.case_of(study.cells[0]), study.controlled)
 
     @property
-    def is_flat(self) -> bool:
-        """Whether all its cells are axisymmetric."""
-        study = self.score.study
-        return all(study.case_of(cell).domain.axisymmetric for cell in study.cells)
-
-    @property
     def lost(self) -> list[str]:
         """Which runs of which draws failed, and why."""
         return [
