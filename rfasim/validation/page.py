@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import html
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from rfasim.report import STYLE, WARNING
@@ -23,6 +23,7 @@ body { max-width: 1200px; } h1 { margin-bottom: 6px; }
 h2 { font-size: 18px; margin: 28px 0 6px; border-bottom: 2px solid #14202b; padding-bottom: 2px; }
 h3 { font-size: 14px; margin: 20px 0 4px; } h4 { font-size: 13px; margin: 12px 0 2px; }
 td:nth-child(-n+3) { white-space: normal; } td.n, th.n { text-align: right; } td.n, td.w { white-space: nowrap; }
+td.n.long { white-space: normal; min-width: 11ch; } td.why { min-width: 30ch; } td.what { min-width: 20ch; }
 td.miss { color: #a3210f; font-weight: 600; white-space: nowrap; } td.ok { color: #1d6b35; white-space: nowrap; }
 p, li { max-width: 110ch; } nav { margin: 8px 0; } nav a { margin-right: 14px; white-space: nowrap; }
 a { color: #0b5394; } ul { margin: 4px 0; padding-left: 20px; }
@@ -37,6 +38,7 @@ code { font-size: 12px; overflow-wrap: break-word; }
   .big b { font-size: 13px; } h2 { font-size: 13px; } h3 { font-size: 11px; } h4 { font-size: 10px; }
   code { font-size: 8px; } th, td { padding-right: 5px; } }
 """
+LONG = 5  # characters of a unit from which numbers may be broken into lines
 MINUS, DASH = "\N{MINUS SIGN}", "\N{EN DASH}"
 CHAPTERS = (
     ("missed", "What is missed"), ("totals", "Totals"), ("question", "Question of interest"),
@@ -112,30 +114,57 @@ def picture(data: bytes, alt: str, caption: str) -> str:
     )
 
 
-def _numbers(row: Row) -> list[str | Marked]:
-    """Measured, predicted, difference in its unit and in SD, the band and whether what was measured meets it."""
-    digits = digits_of([row.measured, row.predicted])
-    spread = "" if row.sd is None else f" ± {number(row.sd, '', digits)}"
-    unit = f" {e(row.unit)}" if row.unit else ""
-    predicted = Marked("MISSING", "miss") if row.predicted is None else number(row.predicted, row.unit, digits)
-    band: str | Marked = DASH
-    if row.band is not None:
-        ends = f"{number(row.band.low, '', digits)} to {number(row.band.high, '', digits)}{unit}"
-        drawn = row.band.missing + row.band.count
-        lost = f", {row.band.missing} of {drawn} draws gave none" if row.band.missing else ""
-        band = Marked(f"{ends}{lost}", "w")
-    meets = DASH if row.overlaps is None else Marked("yes", "ok") if row.overlaps else Marked("no", "miss")
+def numbers_of(rows: Sequence[Row], before: Callable[[Row], Line], after: Callable[[Row], Line] | None = None, *,
+               heads: tuple[Sequence[str], Sequence[str]]) -> str:  # fmt: skip
+    """A table of rows: what stands before their numbers, the numbers, what stands after; heads of these columns.
+
+    Bands have columns where any row has a band.
+    """
+    banded = any(row.band is not None for row in rows)
+    header = (*heads[0], *_NUMBERS, *(_BANDS if banded else ()), *heads[1])
+    lines = [
+        [*before(row), *_numbers(row), *(_band(row) if banded else ()), *(after(row) if after is not None else ())]
+        for row in rows
+    ]
+    return table(header, lines)
+
+
+def _band(row: Row) -> list[str | Marked]:
+    """The band, and whether what was measured meets it."""
+    if row.band is None:
+        return [DASH, DASH]
+    digits = _digits(row)
+    drawn = row.band.missing + row.band.count
+    lost = f", {row.band.missing} of {drawn} draws gave none" if row.band.missing else ""
+    ends = f"{number(row.band.low, '', digits)} to {number(row.band.high, row.unit, digits)}{lost}"
     return [
-        f"{number(row.measured, '', digits)}{spread}{unit}",
-        predicted,
-        number(row.error, row.unit, digits, signed=True),
-        number(row.in_sd, "", 1, signed=True),
-        band,
-        meets,
+        Marked(ends, "long") if lost or len(row.unit) > LONG else ends,
+        Marked("yes", "ok") if row.overlaps else Marked("no", "miss"),
     ]
 
 
-_NUMBERS = ("measured ± SD>", "predicted>", "difference>", "in SD>", "band of the prediction>", "meets")
+def _digits(row: Row) -> int:
+    return 0 if row.kind == "orders" else digits_of([row.measured, row.predicted])
+
+
+def _numbers(row: Row) -> list[str | Marked]:
+    """Measured, predicted, difference in its unit and in SD."""
+    digits = _digits(row)
+    spread = "" if row.sd is None else f" ± {number(row.sd, '', digits)}"
+    unit = f" {e(row.unit)}" if row.unit else ""
+    found: list[str | Marked] = [
+        f"{number(row.measured, '', digits)}{spread}{unit}",
+        Marked("MISSING", "miss") if row.predicted is None else number(row.predicted, row.unit, digits),
+        number(row.error, row.unit, digits, signed=True),
+        number(row.in_sd, "", 1, signed=True),
+    ]
+    if len(row.unit) > LONG:
+        return [Marked(cell, "long") if isinstance(cell, str) else cell for cell in found]
+    return found
+
+
+_NUMBERS = ("measured ± SD>", "predicted>", "difference>", "in SD>")
+_BANDS = ("band of the prediction>", "meets")
 
 
 def _allowed(row: Row) -> str:
@@ -145,7 +174,7 @@ def _allowed(row: Row) -> str:
         words.append(f"aim {row.tolerance:.3g} {e(row.unit)}".rstrip())
     if row.sd is not None:
         words.append(f"{FAR:g} SD {FAR * row.sd:.3g} {e(row.unit)}".rstrip())
-    times = "" if row.error is None or row.far == float("inf") else f"{row.far:.1f} times: "
+    times = "" if row.error is None or row.tolerance == 0 else f"{row.far:.1f} times: "
     return f"{times}{', '.join(words)}" if words else DASH
 
 
@@ -184,18 +213,16 @@ def _missed(dossier: Dossier) -> Iterator[str]:
     yield "<h3>Aims that are missed</h3>"
     yield table(("study", "aim", "reached>", "wanted>", "likely reason"), map(_aim_line, aims))
     yield "<h3>Statements about several cells that are missed</h3>"
-    yield table(
-        ("study", "statement", "kind", *_NUMBERS, "off by, and allowed", "likely reason"),
-        [
-            [link(row.study), e(_worded(row)), e(_kind(row)), *_numbers(row), _allowed(row), e(row.reason)]
-            for row in several
-        ],
-    )
+    after = "off by, and allowed", "likely reason"
+    yield numbers_of(
+        several, lambda row: [link(row.study), Marked(e(_worded(row)), "what"), e(_kind(row))], _why,
+        heads=(("study", "statement", "kind"), after),
+    )  # fmt: skip
     yield "<h3>Numbers of cells that are missed</h3>"
-    yield table(
-        ("study", "cell", "quantity", *_NUMBERS, "off by, and allowed", "likely reason"),
-        [[link(row.study), e(row.where), e(row.label), *_numbers(row), _allowed(row), e(row.reason)] for row in cells],
-    )
+    yield numbers_of(
+        cells, lambda row: [link(row.study), e(row.where), e(row.label)], _why,
+        heads=(("study", "cell", "quantity"), after),
+    )  # fmt: skip
     yield "<h3>Runs that failed</h3>"
     yield table(
         ("study", "cell", "reason"), [[link(study), e(cell), e(reason)] for study, cell, reason in dossier.failures]
@@ -209,15 +236,19 @@ def _missed(dossier: Dossier) -> Iterator[str]:
     if rest := dossier.not_judged:
         yield "<h3>Numbers that nothing judges</h3>"
         yield "<p>No deviation was published for them and no aim is about them; they are in the totals.</p>"
-        yield table(
-            ("study", "cell or statement", "quantity", *_NUMBERS),
-            [[link(row.study), e(row.where), e(row.label), *_numbers(row)] for row in rest],
-        )
+        yield numbers_of(
+            rest, lambda row: [link(row.study), e(row.where), e(row.label)],
+            heads=(("study", "cell or statement", "quantity"), ()),
+        )  # fmt: skip
     yield "<h3>Aims that are met</h3>"
     yield table(
-        ("study", "aim", "reached>", "wanted>", "likely reason"),
-        [[*_aim_line(each)[:4], DASH] for each in dossier.aims if each.verdict.met],
+        ("study", "aim", "reached>", "wanted>"),
+        [_aim_line(each)[:4] for each in dossier.aims if each.verdict.met],
     )
+
+
+def _why(row: Row) -> Line:
+    return [Marked(_allowed(row), "what"), Marked(e(row.reason), "why")]
 
 
 def _aim_line(each: Judged) -> list[str | Marked]:
@@ -388,6 +419,7 @@ def _validation(dossier: Dossier, pictures: Mapping[str, bytes]) -> Iterator[str
             for one, names in _ranges(dossier)
         ],
     )  # fmt: skip
+    yield "<h4>Draws of each study</h4>"
     yield table(
         ("study", "draws>", "held, because the experiment set it"),
         [
@@ -431,15 +463,11 @@ def _study(each: Studied, drawing: bytes | None) -> Iterator[str]:
     yield "<h4>Aims</h4>" + listed(aim_lines(score))
     if score.shortened:
         yield '<p class="warning">Shortened runs: the numbers below are no predictions.</p>'
-    rows = each.rows
     yield "<h4>Measured and predicted</h4>"
-    yield table(
-        ("cell or statement", "quantity", *_NUMBERS, "off by, and allowed", ""),
-        [
-            [e(_worded(row)), e(_kind(row)), *_numbers(row), _allowed(row),
-             Marked("missed", "miss") if row.missed else Marked("within", "ok") if row.judged else "not judged"]
-            for row in rows
-        ],
+    yield numbers_of(
+        each.rows, lambda row: [Marked(e(_worded(row)), "what"), e(_kind(row))],
+        lambda row: [Marked(_allowed(row), "what"), _judgement(row)],
+        heads=(("cell or statement", "quantity"), ("off by, and allowed", "")),
     )  # fmt: skip
     if drawing is not None:
         yield picture(
@@ -463,6 +491,12 @@ def _study(each: Studied, drawing: bytes | None) -> Iterator[str]:
             for o in score.outcomes
         ],
     )  # fmt: skip
+
+
+def _judgement(row: Row) -> str | Marked:
+    if row.missed:
+        return Marked("missed", "miss")
+    return Marked("within", "ok") if row.judged else "not judged"
 
 
 def _parameters(each: Studied) -> Iterator[Line]:
