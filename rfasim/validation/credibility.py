@@ -168,7 +168,7 @@ FACTORS: tuple[Factor, ...] = (
     ),
     Factor(
         "Applicability", "relevance of the validation to the context of use", 1,
-        "powers of 4 to 200 W, devices of most classes, flow in one tube, portal flow, clamping, saline",
+        "needles of most classes, mean powers from 6 to 106 W, flow in one tube, portal flow, clamping, saline",
         "no patient, no tumour, no tree of vessels: see the chapter on applicability",
     ),
 )
@@ -178,7 +178,7 @@ OUTSIDE: tuple[str, ...] = (
     "umbrellas, clusters, switched sets of needles, and christmas trees but for one model whose lengths are assumed",
     "margins to tumours, distances to structures, doses in them; shapes of zones beyond axes and volume",
     "what happens after switch-off, days later, or under drugs",
-    "powers below 4 W in the mean, and times beyond 40 min",
+    "powers and times outside those of the table",
 )
 NOTHING_TUNED: tuple[str, ...] = (
     "A study states its tissue, boiling, blood, temperatures, damage criterion and zone once, for all cells. The "

@@ -286,7 +286,8 @@ def _totals(dossier: Dossier, overview: bytes | None) -> Iterator[str]:
     yield (
         "<p>Every number of every cell counts once, missing ones as outside. Mean error: mean of the differences "
         "without their sign; bias: with it, predicted minus measured. Numbers of different units are never added up. "
-        "A study with many cells weighs more: the totals of each study stand below.</p>"
+        "A bias over all lengths can be small because biases of opposite sign cancel: the quantities stand below. A "
+        "study with many cells weighs more: the totals of each study stand below.</p>"
     )
     yield "<h3>Over all</h3>"
     yield table(("", *_TALLY), [[e(each.name), *_tally(each)] for each in dossier.overall])
