@@ -19,7 +19,7 @@ from rfasim.sweep.uncertainty import Range
 from rfasim.tables import strict_json
 from rfasim.validation import credibility
 from rfasim.validation.experiments import EXPERIMENTS
-from rfasim.validation.kept import program
+from rfasim.validation.kept import LIBRARIES, program
 from rfasim.validation.scores import Score
 from rfasim.validation.spread import ENDS, SEED, varied
 from rfasim.validation.tally import CELL, Judged, Row, Tally, judged, missed, rows_of, tallies, tally
@@ -37,7 +37,7 @@ class Made:
     rfasim: str
     commit: str | None
     program_sha256: str
-    """of the sources that runs are made by"""
+    """of the sources that runs are made by, and the libraries' versions"""
     python: str
     numpy: str
     scipy: str
@@ -49,9 +49,10 @@ def made_now() -> Made:
     """The present moment and program."""
     from importlib.metadata import version
 
+    numpy, scipy, numba = map(version, LIBRARIES)
     return Made(
         datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"), rfasim.__version__, _commit(), program(),
-        platform.python_version(), version("numpy"), version("scipy"), version("numba"), platform.platform(),
+        platform.python_version(), numpy, scipy, numba, platform.platform(),
     )  # fmt: skip
 
 

@@ -6,6 +6,7 @@ import functools
 import hashlib
 import json
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -13,15 +14,16 @@ from rfasim.case import Case, file_groups
 from rfasim.checkpoint import disk_errors, write_bytes
 
 FOLDER = "runs"
+LIBRARIES = ("numpy", "scipy", "numba")
 # what only shows or compares: a change there leaves the runs as they are
 _ASIDE = {"validation", "validate.py", "preview", "report.py", "verify.py", "verification", "cli.py", "plot.py"}
 
 
 @functools.cache
 def program() -> str:
-    """SHA-256 over the sources that runs are made by."""
+    """SHA-256 over the sources that runs are made by, and the versions of the libraries they stand on."""
     package = Path(__file__).resolve().parents[1]
-    digest = hashlib.sha256()
+    digest = hashlib.sha256(" ".join(f"{name} {version(name)}" for name in LIBRARIES).encode())
     for path in sorted(package.rglob("*.py")):
         place = path.relative_to(package)
         if place.parts[0] not in _ASIDE:

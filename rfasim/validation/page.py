@@ -633,7 +633,7 @@ def _made(dossier: Dossier) -> Iterator[str]:
     made = dossier.made
     rows = [
         ("date", made.date), ("rfasim", made.rfasim), ("commit", made.commit or "not a checkout"),
-        ("sources that runs are made by", f"SHA-256 {made.program_sha256}"),
+        ("sources and libraries that runs are made by", f"SHA-256 {made.program_sha256}"),
         ("Python, numpy, scipy, numba", f"{made.python}, {made.numpy}, {made.scipy}, {made.numba}"),
         ("machine", made.machine),
         ("runs", f"{sum(len(each.score.outcomes) for each in dossier.studied)} of cells, "
