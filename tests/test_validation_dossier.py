@@ -248,6 +248,16 @@ def test_shipped_studies_give_a_reason_for_whatever_is_missed_and_every_study_is
     assert all(bool(one.study) != bool(one.why_not) for one in EXPERIMENTS)
 
 
+def test_the_page_counts_the_sets_of_properties_that_cells_use():
+    tuned = Study.model_validate(a_study() | {"name": "tuned"})
+    cell = tuned.cells[0].model_copy(update={"set": {"tissues.liver.conductivity": "0.2 S/m"}})
+    tuned = tuned.model_copy(update={"cells": (cell, *tuned.cells[1:])})  # as no reader would let it pass
+    score = scored(a_study(), 3.0, 2.0, 4.0)
+    found = [Studied(Score(study, score.outcomes, 1.0)) for study in (tuned, score.study)]
+    assert [one.property_sets for one in found] == [2, 1]
+    assert '<td class="miss n">2</td>' in chapter(page.as_html(a_dossier(found[0]), {}, None), "tuning")
+
+
 # ------------------------------------------------------------------------------------------------- command line
 
 

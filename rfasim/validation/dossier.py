@@ -22,6 +22,7 @@ from rfasim.validation.experiments import EXPERIMENTS
 from rfasim.validation.kept import LIBRARIES, program
 from rfasim.validation.scores import Score
 from rfasim.validation.spread import ENDS, SEED, varied
+from rfasim.validation.study import FIXED
 from rfasim.validation.tally import CELL, Judged, Row, Tally, judged, missed, rows_of, tallies, tally
 from rfasim.yaml_io import read_text
 
@@ -111,6 +112,13 @@ class Studied:
         """What the draws change: fields of the case and their ranges."""
         study = self.score.study
         return varied(study.case_of(study.cells[0]), study.controlled)
+
+    @property
+    def property_sets(self) -> int:
+        """How many different sets of what a cell must not change its cases have, resolved: 1 where nothing is tuned."""
+        study = self.score.study
+        cases = (study.case_of(cell) for cell in study.cells)
+        return len({case.model_dump_json(include={"background", *FIXED}) for case in cases})
 
     @property
     def lost(self) -> list[str]:
@@ -260,4 +268,5 @@ def _plain_study(each: Studied) -> dict[str, Any]:
         "assumed": list(study.assumed), "remarks": list(study.remarks), "case": study.case, "groups": study.groups,
         "cells": [{"name": cell.name, "group": cell.group, "set": cell.set} for cell in study.cells],
         "cells_run": len(each.score.outcomes), "complete": each.score.is_complete,
+        "property_sets": each.property_sets,
     }  # fmt: skip

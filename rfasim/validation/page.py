@@ -16,6 +16,7 @@ from rfasim.validation.experiments import EXPERIMENTS
 from rfasim.validation.report import aim_lines, digits_of
 from rfasim.validation.scores import lookup
 from rfasim.validation.spread import ENDS
+from rfasim.validation.study import FIXED
 from rfasim.validation.tally import FAR, Judged, Row, Tally
 
 MORE_STYLE = """
@@ -608,6 +609,19 @@ def _reach(each: Studied) -> Line:
 
 def _tuning(dossier: Dossier) -> Iterator[str]:
     yield listed(credibility.NOTHING_TUNED)
+    yield (
+        "<p>Counted for this dossier, over the resolved cases of all cells: how many different sets of tissue, "
+        f"background and {e(', '.join(name.replace('_', ' ') for name in FIXED if name != 'tissues'))} a study has.</p>"
+    )
+    yield table(
+        ("study", "cells>", "sets>", "tissue"),
+        [
+            [link(study.name), str(len(study.cells)),
+             Marked(str(each.property_sets), "ok" if each.property_sets == 1 else "miss"),
+             e(study.case_of(study.cells[0]).background)]
+            for each in dossier.studied for study in (each.score.study,)
+        ],
+    )  # fmt: skip
 
 
 def _reading(dossier: Dossier) -> Iterator[str]:

@@ -33,6 +33,8 @@ _SHARED = ("tissues", "background", "boiling", "blood", "perfusion_stop", "zone"
            "initial_temperature")  # fmt: skip
 # of these, what a group may: an experiment that was done cold and warm
 _GROUPED = ("body_temperature", "initial_temperature")
+FIXED = tuple(name for name in _SHARED if name not in _GROUPED)
+"""what is the same in all cells of a study, whatever their group"""
 
 Changes = dict[str, Any]
 
@@ -187,9 +189,8 @@ class Study(Record):
                 hint = near(cell.group, self.groups) if self.groups else "the study has no groups"
                 found.append((f"{place}.group", f"got '{cell.group}'; {hint}"))
             found += [(f"{place}.set", complaint) for complaint in _unshared(cell.set, _SHARED)]
-        fixed = [name for name in _SHARED if name not in _GROUPED]
         for name, changes in self.groups.items():
-            found += [(f"groups.{name}", complaint) for complaint in _unshared(changes, fixed)]
+            found += [(f"groups.{name}", complaint) for complaint in _unshared(changes, FIXED)]
         if "name" in self.case:
             found.append(("case.name", "is made from the study's and the cell's name; leave it out"))
         for index, optimum in enumerate(self.optima):
