@@ -95,16 +95,16 @@ FACTORS: tuple[Factor, ...] = (
         "no quality system after a standard (such as IEC 62304), no independent review, one team",
     ),
     Factor(
-        "Code verification", "numerical code verification", 3,
+        "Code verification", "numerical code verification", 2,
         "exact solutions in 1-D, 2-D, axisymmetric and 3-D, manufactured solutions with observed orders in space and "
         "time, books that close, each claim with a gate (the table of this chapter; rfasim/verification/)",
         "roll-off itself, where boiling and current feed on each other, has no exact solution",
     ),
     Factor(
         "Calculation verification", "discretisation error", 2,
-        "meshes and time tolerances refined for six cells of two studies and at default sizes (docs/validation.md, "
-        "'How large the numerical error is'; benchmarks/README.md): 0.4 to 1.5 mm in the short axis of a cooled needle "
-        "in drying tissue, 0.1 to 0.3 mm elsewhere",
+        "meshes refined for four cells of two studies and at default sizes (docs/validation.md, 'How large the "
+        "numerical error is'; benchmarks/README.md): as shipped, zones are 0.4 to 0.6 mm too wide for a cooled needle "
+        "in drying tissue, 0.1 to 0.3 mm for a dry one",
         "not refined cell by cell; studies in three dimensions (Lehmann 2016, Chinn 2001) not refined at all",
     ),
     Factor(
