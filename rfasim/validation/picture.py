@@ -34,7 +34,9 @@ def draw(score: Score, drawn: Sequence[Score] = ()) -> bytes:
     rows = -(-count // columns)
     with rc_context(STYLE):
         title = textwrap.wrap(score.study.title, CHARACTERS * columns)
-        figure = Figure(figsize=(4.2 * columns, 4.0 * rows + 0.3 + 0.25 * len(title)), layout="constrained")
+        groups = _groups(score)
+        height = 4.0 * rows + 0.5 + 0.25 * len(title) + (0.4 if len(groups) > 1 else 0.0)
+        figure = Figure(figsize=(4.2 * columns, height), layout="compressed")
         figure.suptitle("\n".join(title), x=0.01, ha="left", fontweight="bold", color=INK)
         panels = figure.subplots(rows, columns, squeeze=False).ravel()
         for axes, curve in zip(panels, curves, strict=False):
@@ -43,7 +45,7 @@ def draw(score: Score, drawn: Sequence[Score] = ()) -> bytes:
             _draw_panel(axes, score, quantity, drawn, GRID, INK)
         for axes in panels[len(curves) + len(quantities) :]:
             axes.set_visible(False)
-        if len(groups := _groups(score)) > 1:
+        if len(groups) > 1:
             handles, labels = panels[0].get_legend_handles_labels()
             figure.legend(handles, labels, loc="outside lower center", ncols=min(len(groups), 4), frameon=False)
         buffer = io.BytesIO()
@@ -98,7 +100,8 @@ def _draw_curve(axes: Any, score: Score, curve: Curve, drawn: Sequence[Score], g
                 fmt=shape, color=ink, markerfacecolor="white", markersize=5, elinewidth=0.9,
             )  # fmt: skip
     low, high = axes.get_ylim()
-    axes.set_ylim(min(0.0, low), high)
+    low = min(0.0, low)
+    axes.set_ylim(low, high + 0.04 * (high - low))
 
 
 def _draw_panel(
@@ -157,7 +160,7 @@ def draw_overview(rows: Sequence[Row]) -> bytes | None:
         return None
     studies = list(dict.fromkeys(row.study for row in shown if row.unit in dict(panels)))
     with rc_context(STYLE):
-        figure = Figure(figsize=(5.6 * len(panels), 6.0), layout="constrained")
+        figure = Figure(figsize=(5.6 * len(panels), 6.8), layout="compressed")
         for axes, (unit, words) in zip(figure.subplots(1, len(panels), squeeze=False).ravel(), panels, strict=True):
             for number, study in enumerate(studies):
                 own = [row for row in shown if row.unit == unit and row.study == study]
