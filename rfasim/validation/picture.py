@@ -14,7 +14,7 @@ from rfasim.validation.spread import Band, band_of
 from rfasim.validation.tally import Row
 
 _COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00")  # Okabe and Ito: for all eyes
-CHARACTERS = 44  # of a title above each panel
+CHARACTERS = 38  # of a title above each panel
 _MARKS = ("o", "s", "^", "D", "v", "P")
 
 
