@@ -638,6 +638,8 @@ def _reading(dossier: Dossier) -> Iterator[str]:
             "Meets: whether measured mean ± SD (the mean alone where no deviation is published) and the band of the "
             "prediction have a point in common. It says how much of a difference the literature's spread of tissue "
             "data could explain, not that the prediction is right.",
+            "The studies' own tissue is no mean of the ranges (its 0.35 S/m lie near the upper end), so that a "
+            "prediction may lie at an end of its band, or just outside.",
             "An order counts its steps that go the measured way; a share says how much of an effect is there (1: all).",
         )
     )
