@@ -16,7 +16,7 @@ from test_validate import a_study, related, written
 from rfasim import cli, validate, verify
 from rfasim.errors import InputError, RunError
 from rfasim.validation import dossier as dossiers
-from rfasim.validation import page
+from rfasim.validation import markup, page
 from rfasim.validation.credibility import FACTORS, LEVELS
 from rfasim.validation.dossier import Dossier, Made, Studied, Verified
 from rfasim.validation.experiments import EXPERIMENTS
@@ -183,7 +183,7 @@ def test_no_missed_aim_and_no_missed_number_can_be_hidden(shorts):
     for verdict in score.verdicts:
         told = [one for one in data["missed"]["aims"] if one["aim"] == verdict.aim.text]
         assert bool(told) == (not verdict.met)
-        assert (page.e(verdict.aim.text) in first) == (not verdict.met)
+        assert (markup.e(verdict.aim.text) in first) == (not verdict.met)
     assert first.count("<td>short axis</td>") == sum(one.missed for one in found.cells if one.label == "short axis")
     assert len(data["rows"]) == 3 * 2 + 1  # two quantities of three cells, and an optimum
     assert ("it broke" in first) == (None in shorts)
@@ -204,7 +204,7 @@ def test_each_number_of_a_missed_row_has_its_unit_and_its_source():
     (line,) = [one for one in rows if "<td>400 mA</td><td>short axis</td>" in one]
     assert "9.00 ± 1.00 mm" in line
     assert "2.00 mm" in line
-    assert f"{page.MINUS}7.00 mm" in line
+    assert f"{markup.MINUS}7.00 mm" in line
     assert "3.5 times: aim 3 mm, 2 SD 2 mm" in line
     assert '<a href="#made_up">' in line
     assert '<h3 id="made_up">' in text
@@ -218,7 +218,7 @@ def test_the_page_needs_no_other_file_and_says_what_a_reviewer_asks():
     for _, title in page.CHAPTERS:
         assert title in text
     for factor in FACTORS:
-        assert page.e(factor.name) in text
+        assert markup.e(factor.name) in text
         assert 0 <= factor.level < len(LEVELS)
     assert len(FACTORS) == 13
     assert text.count("Research simulation. Not for clinical decisions.") == 2
