@@ -230,9 +230,27 @@ def build_parser() -> argparse.ArgumentParser:
     )  # fmt: skip
     validate.add_argument("--quick", action="store_true", help="a few cells of each study")
     validate.add_argument("--json", action="store_true", help="print everything as JSON")
-    validate.add_argument(
+    written = validate.add_mutually_exclusive_group()
+    written.add_argument(
         "--out", metavar="DIR", type=Path, help="also write each study as page, JSON and plot into DIR"
     )
+    written.add_argument(
+        "--report", metavar="DIR", type=Path,
+        help="write the validation dossier into DIR: dossier.html, dossier.json and each study; takes hours, and the "
+        "same command goes on where it was stopped",
+    )  # fmt: skip
+    validate.add_argument(
+        "--uncertainty", metavar="N", type=int,
+        help="of the dossier: runs of each axisymmetric cell over the literature's ranges of tissue data (default: 16; "
+        "0: no bands)",
+    )  # fmt: skip
+    validate.add_argument(
+        "--uncertainty-3d", metavar="N", type=int, help="the same of studies in three dimensions (default: 0)"
+    )
+    validate.add_argument(
+        "--verified", metavar="FILE", type=Path,
+        help="of the dossier: what 'rfasim verify --json' printed (default: verify --quick is run)",
+    )  # fmt: skip
 
     schema = verb("schema", print_schema, "print the JSON Schema of case files, for editors")
     schema.add_argument("--study", action="store_true", help="that of study files")
@@ -927,9 +945,20 @@ def verify_physics(options: argparse.Namespace) -> int:
 
 def validate_physics(options: argparse.Namespace) -> int:
     """Compare with published experiments."""
-    from rfasim.validate import main as validate
+    from rfasim import validate
 
-    return validate(options.studies, quick=options.quick, as_json=options.json, out=options.out)
+    asked = {"--uncertainty": options.uncertainty, "--uncertainty-3d": options.uncertainty_3d,
+             "--verified": options.verified}  # fmt: skip
+    if options.report is None:
+        for flag, value in asked.items():
+            if value is not None:
+                raise InputError(flag, "is for the dossier; give --report DIR too")
+        return validate.main(options.studies, quick=options.quick, as_json=options.json, out=options.out)
+    flat, in_3d = options.uncertainty, options.uncertainty_3d
+    return validate.report(
+        options.studies, options.report, quick=options.quick, as_json=options.json, verified=options.verified,
+        draws_flat=validate.DRAWS if flat is None else flat, draws_3d=in_3d or 0,
+    )  # fmt: skip
 
 
 def check_system(options: argparse.Namespace) -> int:

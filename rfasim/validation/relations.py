@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 Values = Annotated[tuple[Number, ...], Field(min_length=1, max_length=2)]
 """[mean, standard deviation], or [mean] where no deviation is published"""
 Kind = Literal["trends", "ratios", "orders", "shares"]
+KINDS: dict[Kind, str] = {"trends": "slope", "ratios": "ratio", "orders": "order", "shares": "share of an effect"}
+"""what one of each kind is called"""
 
 
 class Relation(Record):

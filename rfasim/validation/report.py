@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import textwrap
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from rfasim.validation.names import label_of, unit_of
@@ -17,7 +17,8 @@ _TOTALS = ("quantity", "cells", "within 1 SD", "within 2 SD", "mean error", "bia
 Row = tuple[str, ...]
 
 
-def _digits(values: Sequence[float | None]) -> int:
+def digits_of(values: Sequence[float | None]) -> int:
+    """How many digits to show after the point: three in all for the largest of ``values``."""
     largest = max((abs(value) for value in values if value is not None), default=0.0)
     return 0 if largest >= 100 else 1 if largest >= 10 else 2
 
@@ -43,7 +44,7 @@ def mark(row: Comparison, shortened: bool = False) -> str:
 
 def _numbers(row: Comparison, unit: str) -> Row:
     """Measured, predicted, the difference, and that in standard deviations."""
-    digits = _digits([row.measured, row.predicted])
+    digits = digits_of([row.measured, row.predicted])
     spread = "" if row.sd is None else f" ± {_text(row.sd, digits)}"
     return (
         f"{_text(row.measured, digits)}{spread} {unit}".rstrip(),
@@ -66,7 +67,7 @@ def cell_rows(score: Score) -> Iterator[Row]:
 def total_rows(score: Score) -> Iterator[Row]:
     """The rows of the table of totals."""
     for row in score.totals:
-        unit, digits = unit_of(row.quantity), _digits([row.mean_error])
+        unit, digits = unit_of(row.quantity), digits_of([row.mean_error])
         counted = str(row.count) if not row.missing else f"{row.count}, {row.missing} missing"
         yield (
             label_of(row.quantity),
@@ -96,7 +97,7 @@ def curve_rows(score: Score) -> Iterator[Row]:
     overs = {curve.over for curve in score.study.curves}
     outcomes = [outcome for outcome in score.outcomes if overs & set(outcome.cell.at)]
     table = [[lookup(outcome.summary or {}, of) for of in columns] for outcome in outcomes]
-    digits = [_digits([row[k] for row in table]) for k in range(len(columns))]
+    digits = [digits_of([row[k] for row in table]) for k in range(len(columns))]
     for outcome, row in zip(outcomes, table, strict=True):
         yield (outcome.cell.name, *(_text(value, n) for value, n in zip(row, digits, strict=True)))
 
@@ -199,15 +200,29 @@ def _table(header: Row, rows: Sequence[Row]) -> str:
     return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
 
 
-def write_report(score: Score, folder: Path) -> list[Path]:
-    """Write NAME.md, NAME.json and NAME.png into ``folder``; their paths. Raises InputError when it cannot."""
-    from rfasim.checkpoint import write_bytes
+def files_of(score: Score, drawn: Sequence[Score] = ()) -> dict[str, bytes]:
+    """NAME.md, NAME.json and NAME.png of a score; ``drawn``: the same study with other tissue data, for the bands."""
     from rfasim.validation.picture import draw
-    from rfasim.yaml_io import write_text
 
     name = score.study.name
-    files = [folder / f"{name}{ending}" for ending in (".md", ".json", ".png")]
-    write_text(files[0], markdown(score, f"{name}.png"))
-    write_text(files[1], json.dumps(score.plain(), indent=2, ensure_ascii=False) + "\n")
-    write_bytes(files[2], draw(score))
-    return files
+    return {
+        f"{name}.md": markdown(score, f"{name}.png").encode(),
+        f"{name}.json": (json.dumps(score.plain(), indent=2, ensure_ascii=False) + "\n").encode(),
+        f"{name}.png": draw(score, drawn),
+    }
+
+
+def write_report(score: Score, folder: Path) -> list[Path]:
+    """Write the files of a score into ``folder``; their paths. Raises RunError when it cannot."""
+    return write_files(files_of(score), folder)
+
+
+def write_files(files: Mapping[str, bytes], folder: Path) -> list[Path]:
+    """Write files into ``folder``, each whole or not at all; their paths. Raises RunError when it cannot."""
+    from rfasim.checkpoint import disk_errors, write_bytes
+
+    with disk_errors(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+    for name, data in files.items():
+        write_bytes(folder / name, data)
+    return [folder / name for name in files]

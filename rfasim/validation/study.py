@@ -9,8 +9,9 @@ What a study assumes about materials is said once, in its ``case``: a cell canno
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Self
 
 from pydantic import Field, ValidationError, model_validator
@@ -19,6 +20,7 @@ from rfasim.case import Case, case_from_dict, override
 from rfasim.complaints import complaints, input_error, near
 from rfasim.errors import InputError
 from rfasim.quantities import Fraction, Problems, Record
+from rfasim.tissues import Tissue
 from rfasim.validation.names import QUANTITIES, is_quantity, label_of, unit_of
 from rfasim.validation.relations import Curve, Kind, Order, Ratio, Relation, Share, Trend, Values
 from rfasim.yaml_io import parse_yaml, read_text
@@ -31,6 +33,8 @@ _SHARED = ("tissues", "background", "boiling", "blood", "perfusion_stop", "zone"
            "initial_temperature")  # fmt: skip
 # of these, what a group may: an experiment that was done cold and warm
 _GROUPED = ("body_temperature", "initial_temperature")
+FIXED = tuple(name for name in _SHARED if name not in _GROUPED)
+"""what is the same in all cells of a study, whatever their group"""
 
 Changes = dict[str, Any]
 
@@ -119,10 +123,11 @@ class Aim(Record):
 
     def meets(self, measured: float, error: float | None) -> bool:
         """Whether a prediction that is off by ``error`` is near enough; one that is missing is not."""
-        if error is None:
-            return False
-        tolerance = self.within if self.within is not None else (self.within_share or 0.0) * abs(measured)
-        return abs(error) <= tolerance * (1 + 1e-9)
+        return error is not None and abs(error) <= self.tolerance(measured) * (1 + 1e-9)
+
+    def tolerance(self, measured: float) -> float:
+        """How far off a prediction of ``measured`` may be, in its unit."""
+        return self.within if self.within is not None else (self.within_share or 0.0) * abs(measured)
 
     @property
     def text(self) -> str:
@@ -149,6 +154,11 @@ class Study(Record):
     """every assumption once, with its reason"""
     remarks: tuple[str, ...] = ()
     """a sentence for each disagreement on its likely reason, written after seeing the results"""
+    reasons: dict[str, str] = Field(default={})
+    """the same in short, by what is off: a quantity, the ``over`` of an optimum, or a kind of relation"""
+    controlled: dict[str, str] = Field(default={})
+    """properties of tissue that the experiment itself set, such as a perfusion, and how: they are known there, so the
+    literature's range does not apply"""
     case: dict[str, Any]
     """the case that all cells are variants of, as in a case file, without a name"""
     groups: dict[str, Changes] = Field(default={})
@@ -179,15 +189,15 @@ class Study(Record):
                 hint = near(cell.group, self.groups) if self.groups else "the study has no groups"
                 found.append((f"{place}.group", f"got '{cell.group}'; {hint}"))
             found += [(f"{place}.set", complaint) for complaint in _unshared(cell.set, _SHARED)]
-        fixed = [name for name in _SHARED if name not in _GROUPED]
         for name, changes in self.groups.items():
-            found += [(f"groups.{name}", complaint) for complaint in _unshared(changes, fixed)]
+            found += [(f"groups.{name}", complaint) for complaint in _unshared(changes, FIXED)]
         if "name" in self.case:
             found.append(("case.name", "is made from the study's and the cell's name; leave it out"))
         for index, optimum in enumerate(self.optima):
             found += [(f"optima[{index}].{field}", why) for field, why in self._misfits(optimum)]
         found += self._relations_misfit()
-        measured = {quantity for cell in self.cells for quantity in cell.measured}
+        found += self._words_misfit()
+        measured = self.quantities
         overs = {optimum.over for optimum in self.optima}
         for index, aim in enumerate(self.aims):
             if aim.quantity is not None and aim.quantity not in measured:
@@ -209,6 +219,20 @@ class Study(Record):
             found = f"{len(cells)} cells of '{optimum.group}' measure '{optimum.of}' at a '{optimum.over}'"
             return [("of", f"{found}; an optimum needs two or more")]
         return []
+
+    def _words_misfit(self) -> list[tuple[str, str]]:
+        """What the reasons and the controlled properties are about has to be there."""
+        about = [*self.quantities, *(o.over for o in self.optima), *(relation.KIND for relation in self.relations)]
+        found = [
+            (f"reasons.{name}", f"is nothing that the study compares; {near(name, about)}")
+            for name in self.reasons if name not in about
+        ]  # fmt: skip
+        known = list(Tissue.model_fields)
+        found += [
+            (f"controlled.{name}", f"is no property of a tissue; {near(name, known)}")
+            for name in self.controlled if name not in known
+        ]  # fmt: skip
+        return found
 
     def _relations_misfit(self) -> list[tuple[str, str]]:
         found: list[tuple[str, str]] = []
@@ -237,6 +261,11 @@ class Study(Record):
         return found
 
     @property
+    def quantities(self) -> list[str]:
+        """What is measured in its cells, in the order of their first appearance."""
+        return list(dict.fromkeys(quantity for cell in self.cells for quantity in cell.measured))
+
+    @property
     def relations(self) -> tuple[Relation, ...]:
         """All that is said of several cells."""
         return (*self.trends, *self.ratios, *self.orders, *self.shares)
@@ -255,12 +284,12 @@ class Study(Record):
             return self.cells
         return tuple(cell for cell in self.cells if cell.quick) or self.cells[:1]
 
-    def case_of(self, cell: Cell, quick: bool = False) -> Case:
-        """The case of one cell, ``shortened`` when ``quick``; raises InputError with the cell's name."""
+    def case_of(self, cell: Cell, quick: bool = False, changes: Mapping[str, Any] = MappingProxyType({})) -> Case:
+        """The case of one cell, ``shortened`` when ``quick``, ``changes`` last; raises InputError with its name."""
         data = copy.deepcopy(self.case)
         last = self.shortened if quick else {}
         try:
-            for place, value in {**self.groups.get(cell.group or "", {}), **cell.set, **last}.items():
+            for place, value in {**self.groups.get(cell.group or "", {}), **cell.set, **last, **changes}.items():
                 override(data, place, copy.deepcopy(value))
             return case_from_dict({"name": f"{self.name} {cell.name}".strip(), **data}, from_file=True)
         except InputError as error:
