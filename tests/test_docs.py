@@ -11,6 +11,7 @@ document share that folder and their Python names, in their order. A comment rig
     <!-- study: NAME -->      the block is the study file NAME
     <!-- writes: NAME -->     its only command writes this file
     <!-- needs: MODULE -->    skipped where the module is not installed
+    <!-- same: PAGE -->       not executed here: PAGE, such as docs/tutorial.md, has these very lines and executes them
     <!-- skip: REASON -->     not executed
 
 A YAML block that is no file is a part of a case: cases/needle.yaml with these keys must be a case.
@@ -42,7 +43,8 @@ from rfasim.yaml_io import parse_yaml
 
 ROOT = Path(__file__).parent.parent
 PAGES = sorted(
-    [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")] + [*(ROOT / "docs").rglob("*.md")]
+    [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")]
+    + [page for page in (ROOT / "docs").rglob("*.md") if "_build" not in page.parts]
 )
 NAMES = [page.relative_to(ROOT).as_posix() for page in PAGES]
 SETUP = ("first line", "test line")  # these two are checked by tests of their own
@@ -146,7 +148,7 @@ def test_every_block_of_a_page_runs_as_it_stands(page: Path, copy: Path, monkeyp
     names: dict[str, Any] = {"__name__": "block"}
     for block in blocks(page):
         module = block.marks.get("needs", "json")
-        if block.mark in SETUP or "skip" in block.marks or importlib.util.find_spec(module) is None:
+        if block.mark in SETUP or block.marks.keys() & {"skip", "same"} or importlib.util.find_spec(module) is None:
             continue
         if block.language == "sh":
             for line in block.text.splitlines():
@@ -160,10 +162,19 @@ def test_every_block_of_a_page_runs_as_it_stands(page: Path, copy: Path, monkeyp
 def test_blocks_have_a_known_language_and_a_reason_when_they_are_skipped() -> None:
     for page in PAGES:
         for block in blocks(page):
-            assert block.language in ("sh", "python", "yaml", "text", ""), f"{block.page}:{block.line}"
+            assert block.language in ("sh", "python", "yaml", "math", "text", ""), f"{block.page}:{block.line}"
             assert len(block.marks.get("skip", "a good reason")) > 10, f"{block.page}:{block.line}"
-            known = {"quick", "hot", "stopped", "fails", "file", "study", "writes", "needs", "skip", *SETUP}
+            known = {"quick", "hot", "stopped", "fails", "file", "study", "writes", "needs", "same", "skip", *SETUP}
             assert not block.marks.keys() - known, f"{block.page}:{block.line}: {block.mark}"
+
+
+def test_lines_that_another_page_executes_stand_there() -> None:
+    for page in PAGES:
+        for block in blocks(page):
+            if "same" in block.marks:
+                others = [o for o in blocks(ROOT / block.marks["same"]) if not o.marks.keys() & {"skip", "same"}]
+                lines = {line for other in others for line in other.text.splitlines()}
+                assert not set(block.text.splitlines()) - lines, f"{block.page}:{block.line}"
 
 
 # ---------------------------------------------------------------------------------------------------- the README
