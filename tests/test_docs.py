@@ -20,6 +20,7 @@ A YAML block that is no file is a part of a case: cases/needle.yaml with these k
 from __future__ import annotations
 
 import contextlib
+import importlib
 import importlib.util
 import io
 import json
@@ -29,6 +30,7 @@ import shlex
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -274,6 +276,44 @@ def test_drawings_are_current() -> None:
         assert (ROOT / "docs/devices" / name).read_text(encoding="utf-8") == draw(), (
             f"docs/devices/{name} is out of date: python docs/devices/draw.py"
         )
+
+
+def test_tables_of_devices_are_current() -> None:
+    script = runpy.run_path(str(ROOT / "docs/devices/make_tables.py"))
+    for page in script["PAGES"]:
+        assert (ROOT / f"docs/devices/{page}.md").read_text(encoding="utf-8") == script["written"](page), (
+            f"docs/devices/{page}.md is out of date: python docs/devices/make_tables.py"
+        )
+    tabled = {word for words in script["PAGES"].values() for word in words}
+    assert tabled == {word for word, _, _ in datasheet.families()}
+
+
+def test_each_page_of_a_device_has_a_drawing_and_stands_in_the_gallery() -> None:
+    gallery = (ROOT / "docs/devices/README.md").read_text(encoding="utf-8")
+    for page in (ROOT / "docs/devices").glob("*.md"):
+        if page.name != "README.md":
+            drawn = re.findall(r"!\[[^\]]+\]\((\w+\.svg)\)", page.read_text(encoding="utf-8"))
+            assert drawn, page.name
+            assert f"]({page.name})" in gallery and f"]({drawn[0]})" in gallery, page.name
+
+
+def test_the_walk_through_the_code_names_what_is_there() -> None:
+    text = (ROOT / "docs/architecture.md").read_text(encoding="utf-8")
+    walk = re.findall(r"`(rfasim/[\w/]+)\.py` `([\w.]+)`", text)
+    assert len(walk) > 20
+    for file, name in walk:
+        module = importlib.import_module(file.replace("/", "."))
+        assert attrgetter(name)(module), f"{name} is not in {file}.py"
+        assert attrgetter(name)(module).__module__ == module.__name__, f"{name} only passes through {file}.py"
+
+
+def test_every_page_is_in_the_table_of_contents() -> None:
+    listed = {ROOT / "docs/index.md"}
+    for contents in ("index.md", "devices/README.md", "api/README.md", "validation.md"):
+        page = ROOT / "docs" / contents
+        found = re.findall(r"^[-|] \[[^\]]+\]\(([^)#]+\.md)\)", page.read_text(encoding="utf-8"), re.MULTILINE)
+        listed |= {(page.parent / target).resolve() for target in found}
+    assert {page for page in PAGES if page.is_relative_to(ROOT / "docs")} == listed
 
 
 # ----------------------------------------------------------------------------------------------- what results hold
