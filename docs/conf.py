@@ -44,11 +44,13 @@ myst_links_external_new_tab = False
 
 # docstrings put code into single backticks as well as into double ones
 default_role = "literal"
+highlight_language = "text"  # of blocks in docstrings; those of pages say theirs
 autodoc_member_order = "bysource"
 autodoc_typehints = "signature"
 autodoc_typehints_format = "short"
 autodoc_default_options = {"members": True, "exclude-members": "model_config"}
 python_use_unqualified_type_names = True
+toc_object_entries_show_parents = "hide"
 python_display_short_literal_types = True
 
 # Documents that lie beside this folder, and the page that stands for each.
@@ -61,6 +63,8 @@ OUTSIDE = {
 # Pages whose list items are the table of contents of what is below them.
 CONTENTS = ("index", "devices/README", "api/README", "validation")
 GENERATED = HERE / "api" / "generated"
+ANY = r"(?:~?typing\.)?Any"
+ARRAY = re.compile(rf"~?(?:numpy\.)?ndarray\[(?:{ANY}, {ANY}|tuple\[[^\]]*\], ~?(?:numpy\.)?dtype\[[^\]]*\])\]")
 LINK = re.compile(r"(?<=\]\()([^)\s#:]+)(?=[)#])")
 
 
@@ -147,6 +151,12 @@ def _in_block(lines: list[str]) -> bool:
     return last.endswith("::") or last.lstrip().startswith(("-", "..", ":"))
 
 
+def on_signature(app: Sphinx, what: str, name: str, thing: Any, options: Any, given: str | None, result: str | None
+                 ) -> tuple[str | None, str | None]:  # fmt: skip
+    """Arrays are called so."""
+    return given and ARRAY.sub("Array", given), result and ARRAY.sub("Array", result)
+
+
 def mathml(latex: str, display: str) -> str:
     return str(latex2mathml.converter.convert(latex, display=display))
 
@@ -164,4 +174,5 @@ def visit_math_block(self: Any, node: nodes.math_block) -> None:
 def setup(app: Sphinx) -> None:
     app.connect("source-read", on_read)
     app.connect("autodoc-process-docstring", on_docstring)
+    app.connect("autodoc-process-signature", on_signature)
     app.add_html_math_renderer("mathml", (visit_math, None), (visit_math_block, None))

@@ -294,7 +294,8 @@ def test_each_page_of_a_device_has_a_drawing_and_stands_in_the_gallery() -> None
         if page.name != "README.md":
             drawn = re.findall(r"!\[[^\]]+\]\((\w+\.svg)\)", page.read_text(encoding="utf-8"))
             assert drawn, page.name
-            assert f"]({page.name})" in gallery and f"]({drawn[0]})" in gallery, page.name
+            assert f"]({page.name})" in gallery, page.name
+            assert f"]({drawn[0]})" in gallery, page.name
 
 
 def test_the_walk_through_the_code_names_what_is_there() -> None:
