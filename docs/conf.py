@@ -65,6 +65,7 @@ CONTENTS = ("index", "devices/README", "api/README", "validation")
 GENERATED = HERE / "api" / "generated"
 ANY = r"(?:~?typing\.)?Any"
 ARRAY = re.compile(rf"~?(?:numpy\.)?ndarray\[(?:{ANY}, {ANY}|tuple\[[^\]]*\], ~?(?:numpy\.)?dtype\[[^\]]*\])\]")
+QUANTITY = re.compile(r"~?(?:typing\.)?Annotated\[float, ~?(?:[\w.]+\.)?Quantity\(.*?low_open=(?:True|False)\)\]")
 LINK = re.compile(r"(?<=\]\()([^)\s#:]+)(?=[)#])")
 
 
@@ -153,8 +154,12 @@ def _in_block(lines: list[str]) -> bool:
 
 def on_signature(app: Sphinx, what: str, name: str, thing: Any, options: Any, given: str | None, result: str | None
                  ) -> tuple[str | None, str | None]:  # fmt: skip
-    """Arrays are called so."""
-    return given and ARRAY.sub("Array", given), result and ARRAY.sub("Array", result)
+    """Arrays are called so, and quantities are floats; docs/case.md has their units and bounds."""
+
+    def shorter(part: str | None) -> str | None:
+        return part and QUANTITY.sub("float", ARRAY.sub("Array", part))
+
+    return shorter(given), shorter(result)
 
 
 def mathml(latex: str, display: str) -> str:
