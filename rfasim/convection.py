@@ -65,7 +65,7 @@ def _array(value: ArrayLike) -> Array:
 def reynolds(flow: ArrayLike, diameter: ArrayLike, kinematic_viscosity: ArrayLike) -> Array:
     """Reynolds number of a volume flow [m^3/s], of either sign, in a tube of ``diameter`` [m].
 
-    Re = u D / nu with the mean velocity u = 4 |Q| / (pi D^2) and the kinematic viscosity nu [m^2/s].
+    ``Re = u D / nu`` with the mean velocity ``u = 4 |Q| / (pi D^2)`` and the kinematic viscosity nu [m^2/s].
 
     >>> float(reynolds(1e-5, 0.01, 3e-6).round(1))
     424.4

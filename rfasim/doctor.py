@@ -20,7 +20,9 @@ from typing import Any, Literal
 Verdict = Literal["ok", "advice", "fault"]
 
 MODULES = {
-    "ruamel-yaml": "ruamel.yaml"
+    "ruamel-yaml": "ruamel.yaml",
+    "pynrrd": "nrrd",
+    "scikit-image": "skimage",
 }  # distribution (with '-') -> module, where they differ by more than that
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
 EXTRAS = {

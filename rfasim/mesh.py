@@ -20,15 +20,13 @@ Indices: TypeAlias = NDArray[np.uint32]
 class Mesh:
     """Positively oriented simplices: tetrahedra, or triangles in the (r, z) half plane when ``axisymmetric``.
 
-    Parameters
-    ----------
-    points: (n_nodes, dim) float64 [m]; axisymmetric: (r, z) with r >= 0.
-    cells: (n_cells, dim + 1) uint32.
-    regions: (n_cells,) int32, index into ``region_names``.
-    region_names: one name a region.
-    facets: named sets of facets, (n, dim) uint32; the normal of a boundary facet leaves the mesh, that of an
-        interface leaves the region inside (in 2-D the normal is to the right of the edge).
-    axisymmetric: volumes and areas then carry the weight 2 pi r.
+    - ``points``: (n_nodes, dim) float64 [m]; axisymmetric: (r, z) with r >= 0.
+    - ``cells``: (n_cells, dim + 1) uint32.
+    - ``regions``: (n_cells,) int32, index into ``region_names``.
+    - ``region_names``: one name a region.
+    - ``facets``: named sets of facets, (n, dim) uint32; the normal of a boundary facet leaves the mesh, that of an
+      interface leaves the region inside (in 2-D the normal is to the right of the edge).
+    - ``axisymmetric``: volumes and areas then carry the weight 2 pi r.
 
     Raises InputError when the arrays do not fit together; :meth:`check` looks at the geometry.
     """

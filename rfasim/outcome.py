@@ -269,10 +269,9 @@ def zone_measures(
     - ``volume_ml``: all dead tissue, wherever it lies. The needle's own volume (below 1 %) is not tissue.
     - ``long_axis_mm``: extent of the zone along the needle.
     - ``short_axis_mm``: diameter of the circle with the area of the largest cross-section perpendicular to
-    the needle
-      (for a round zone its diameter; for others between the two diameters a ruler gives).
+      the needle (for a round zone its diameter; for others between the two diameters a ruler gives).
     - ``sphericity``: ``pi^(1/3) (6 V)^(2/3) / A`` of the closed zone (Wadell, J Geol 1935;43:250): 1 for a
-    ball.
+      ball.
     - ``beyond_tip_mm``: how far the zone reaches past the tip; negative when it ends before it.
 
     Shape (all but the volume) is that of the parts of the zone that touch a device, or of the largest part

@@ -4,13 +4,13 @@ While a run goes on everything lies in ``DIR/.partial``; an earlier result in ``
 new one is complete on the disk. Then the files are renamed into place, ``summary.json`` last: its presence
 means finished.
 
-==================  =====================================================================================
-``summary.json``    the numbers, units in the keys; ``status``: complete, partial (stopped by hand) or failed
-``history.parquet`` one row a step; the unit of each column in its metadata
-``probes.parquet``  temperature at requested points, one row a step
-``fields.vtkhdf``   nodal fields at the output times, for ParaView, pyvista and :class:`Result`
-``case.yaml``       the resolved case
-==================  =====================================================================================
+===================  =====================================================================================
+``summary.json``     the numbers, units in the keys; ``status``: complete, partial (stopped by hand) or failed
+``history.parquet``  one row a step; the unit of each column in its metadata
+``probes.parquet``   temperature at requested points, one row a step
+``fields.vtkhdf``    nodal fields at the output times, for ParaView, pyvista and :class:`Result`
+``case.yaml``        the resolved case
+===================  =====================================================================================
 """
 
 from __future__ import annotations

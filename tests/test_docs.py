@@ -11,6 +11,7 @@ document share that folder and their Python names, in their order. A comment rig
     <!-- study: NAME -->      the block is the study file NAME
     <!-- writes: NAME -->     its only command writes this file
     <!-- needs: MODULE -->    skipped where the module is not installed
+    <!-- same: PAGE -->       not executed here: PAGE, such as docs/tutorial.md, has these very lines and executes them
     <!-- skip: REASON -->     not executed
 
 A YAML block that is no file is a part of a case: cases/needle.yaml with these keys must be a case.
@@ -19,6 +20,7 @@ A YAML block that is no file is a part of a case: cases/needle.yaml with these k
 from __future__ import annotations
 
 import contextlib
+import importlib
 import importlib.util
 import io
 import json
@@ -28,6 +30,7 @@ import shlex
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +45,8 @@ from rfasim.yaml_io import parse_yaml
 
 ROOT = Path(__file__).parent.parent
 PAGES = sorted(
-    [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")] + [*(ROOT / "docs").rglob("*.md")]
+    [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")]
+    + [page for page in (ROOT / "docs").rglob("*.md") if "_build" not in page.parts]
 )
 NAMES = [page.relative_to(ROOT).as_posix() for page in PAGES]
 SETUP = ("first line", "test line")  # these two are checked by tests of their own
@@ -146,7 +150,7 @@ def test_every_block_of_a_page_runs_as_it_stands(page: Path, copy: Path, monkeyp
     names: dict[str, Any] = {"__name__": "block"}
     for block in blocks(page):
         module = block.marks.get("needs", "json")
-        if block.mark in SETUP or "skip" in block.marks or importlib.util.find_spec(module) is None:
+        if block.mark in SETUP or block.marks.keys() & {"skip", "same"} or importlib.util.find_spec(module) is None:
             continue
         if block.language == "sh":
             for line in block.text.splitlines():
@@ -160,10 +164,19 @@ def test_every_block_of_a_page_runs_as_it_stands(page: Path, copy: Path, monkeyp
 def test_blocks_have_a_known_language_and_a_reason_when_they_are_skipped() -> None:
     for page in PAGES:
         for block in blocks(page):
-            assert block.language in ("sh", "python", "yaml", "text", ""), f"{block.page}:{block.line}"
+            assert block.language in ("sh", "python", "yaml", "math", "text", ""), f"{block.page}:{block.line}"
             assert len(block.marks.get("skip", "a good reason")) > 10, f"{block.page}:{block.line}"
-            known = {"quick", "hot", "stopped", "fails", "file", "study", "writes", "needs", "skip", *SETUP}
+            known = {"quick", "hot", "stopped", "fails", "file", "study", "writes", "needs", "same", "skip", *SETUP}
             assert not block.marks.keys() - known, f"{block.page}:{block.line}: {block.mark}"
+
+
+def test_lines_that_another_page_executes_stand_there() -> None:
+    for page in PAGES:
+        for block in blocks(page):
+            if "same" in block.marks:
+                others = [o for o in blocks(ROOT / block.marks["same"]) if not o.marks.keys() & {"skip", "same"}]
+                lines = {line for other in others for line in other.text.splitlines()}
+                assert not set(block.text.splitlines()) - lines, f"{block.page}:{block.line}"
 
 
 # ---------------------------------------------------------------------------------------------------- the README
@@ -263,6 +276,45 @@ def test_drawings_are_current() -> None:
         assert (ROOT / "docs/devices" / name).read_text(encoding="utf-8") == draw(), (
             f"docs/devices/{name} is out of date: python docs/devices/draw.py"
         )
+
+
+def test_tables_of_devices_are_current() -> None:
+    script = runpy.run_path(str(ROOT / "docs/devices/make_tables.py"))
+    for page in script["PAGES"]:
+        assert (ROOT / f"docs/devices/{page}.md").read_text(encoding="utf-8") == script["written"](page), (
+            f"docs/devices/{page}.md is out of date: python docs/devices/make_tables.py"
+        )
+    tabled = {word for words in script["PAGES"].values() for word in words}
+    assert tabled == {word for word, _, _ in datasheet.families()}
+
+
+def test_each_page_of_a_device_has_a_drawing_and_stands_in_the_gallery() -> None:
+    gallery = (ROOT / "docs/devices/README.md").read_text(encoding="utf-8")
+    for page in (ROOT / "docs/devices").glob("*.md"):
+        if page.name != "README.md":
+            drawn = re.findall(r"!\[[^\]]+\]\((\w+\.svg)\)", page.read_text(encoding="utf-8"))
+            assert drawn, page.name
+            assert f"]({page.name})" in gallery, page.name
+            assert f"]({drawn[0]})" in gallery, page.name
+
+
+def test_the_walk_through_the_code_names_what_is_there() -> None:
+    text = (ROOT / "docs/architecture.md").read_text(encoding="utf-8")
+    walk = re.findall(r"`(rfasim/[\w/]+)\.py` `([\w.]+)`", text)
+    assert len(walk) > 20
+    for file, name in walk:
+        module = importlib.import_module(file.replace("/", "."))
+        assert attrgetter(name)(module), f"{name} is not in {file}.py"
+        assert attrgetter(name)(module).__module__ == module.__name__, f"{name} only passes through {file}.py"
+
+
+def test_every_page_is_in_the_table_of_contents() -> None:
+    listed = {ROOT / "docs/index.md"}
+    for contents in ("index.md", "devices/README.md", "api/README.md", "validation.md"):
+        page = ROOT / "docs" / contents
+        found = re.findall(r"^[-|] \[[^\]]+\]\(([^)#]+\.md)\)", page.read_text(encoding="utf-8"), re.MULTILINE)
+        listed |= {(page.parent / target).resolve() for target in found}
+    assert {page for page in PAGES if page.is_relative_to(ROOT / "docs")} == listed
 
 
 # ----------------------------------------------------------------------------------------------- what results hold

@@ -32,6 +32,12 @@ def test_this_machine_can_run_and_every_required_library_is_listed(monkeypatch):
     assert {"Python", "kernel cache", "cores", "memory", "disk", "3-D pictures"} <= findings.keys()
 
 
+@pytest.mark.parametrize("name", ["pynrrd", "scikit-image", "ruamel-yaml"])
+def test_a_library_whose_module_has_another_name_is_found(name):
+    found = doctor.library(name, f"{name}>=0.1")
+    assert (found.verdict, found.advice) == ("ok", "") or found.found == "not installed"
+
+
 def test_a_missing_library_stops_and_names_the_line_to_type(monkeypatch):
     finding = doctor.library("no-such-library", "no-such-library>=1.2")
     assert finding.verdict == "fault"

@@ -8,6 +8,7 @@ python docs/devices/draw.py
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from pydantic import TypeAdapter
 
 from rfasim.electrodes import AnyDevice
 from rfasim.electrodes.needle import Needle
+from rfasim.yaml_io import parse_yaml
 
 FOLDER = Path(__file__).parent
 SCALE = 16.0  # px per mm
@@ -237,6 +239,51 @@ def wet() -> str:
     return svg(800, 280, body, "Perfused needles: where the fluid leaves")
 
 
+def custom() -> str:
+    """The ready case of a device of one's own: its parts from the side, what conducts in the colour of metal."""
+    case = parse_yaml((FOLDER.parents[1] / "cases/devices/custom.yaml").read_text(encoding="utf-8"), "custom.yaml")
+    device = TypeAdapter(AnyDevice).validate_python(case["electrodes"][0], context={"from_file": True})
+    scale, tip, y = SCALE, 680.0, 235.0
+
+    def at(point: Any) -> tuple[float, float]:
+        return tip - 1e3 * scale * point[2], y - 1e3 * scale * point[0]
+
+    def tube(points: list[Any], width: float, colour: str) -> str:
+        path = " ".join(f"{x:g},{v:g}" for x, v in (at(point) for point in points))
+        return f'<polyline points="{path}" fill="none" stroke="{colour}" stroke-width="{1e3 * scale * width:g}" stroke-linejoin="round" stroke-linecap="round"/>'
+
+    body: list[str] = []
+    for part in device.parts:
+        points = [(x, 0.0, min(z, 0.038)) for x, _, z in part.points]
+        body.append(tube(points, part.diameter, SHAFT))
+        for stretch in (one for one in device.conducting if one.part == part.name):
+            body.append(tube(between(points, stretch.start, stretch.end), part.diameter, METAL))
+    for sensor in device.sensors:
+        x, v = at(sensor.at)
+        body.append(f'<circle cx="{x:g}" cy="{v:g}" r="4" fill="white" stroke="{FLUID}" stroke-width="2"/>')
+        body.append(words(x + 10, v - 8, f"sensor {sensor.name}", "start"))
+    body += [
+        words(tip + 24, y + 5, "tip, the origin; the device points this way", "start"),
+        words(at((0, 0, 0.034))[0], y - 24, "part shaft, insulated"),
+        words(at((0.008, 0, 0.03))[0], at((0.009, 0, 0))[1], "parts hook a, hook b"),
+        words(60, 440, "light: conducting stretches (tip, a, b); dark: insulation; x upwards, z to the left", "start"),
+    ]
+    return svg(1000, 460, body, "A device of one's own, to scale: a shaft with two hooks")
+
+
+def between(points: list[Any], start: float, end: float | None) -> list[Any]:
+    """The part of a polyline between two lengths along it [m]."""
+    out, way = [], 0.0
+    for a, b in pairwise(points):
+        length = math.dist(a, b)
+        low, high = max(start - way, 0.0), min(length, math.inf if end is None else end - way)
+        if low < high:
+            ends = [tuple(p + (q - p) * part / length for p, q in zip(a, b, strict=True)) for part in (low, high)]
+            out += ends if not out else ends[1:]
+        way += length
+    return out
+
+
 DRAWINGS = {
     "needle.svg": needle,
     "cooled.svg": cooled,
@@ -244,6 +291,7 @@ DRAWINGS = {
     "bipolar.svg": bipolar,
     "bipolar_set.svg": bipolar_set,
     "wet.svg": wet,
+    "custom.svg": custom,
     "reference_bodies.svg": reference_bodies,
 }
 

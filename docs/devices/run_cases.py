@@ -37,7 +37,24 @@ PAGES = {
 }  # fmt: skip
 HEAD = """# Devices
 
-One page a device, and one case ready to run for each in `cases/devices/`. What those cases give, with the properties of
+One page a device, with its drawing, its parameters and where each number is from.
+
+| device | drawing |
+|---|---|
+| [Needle](needle.md): one contact at the tip of a straight shaft | ![The needle](needle.svg) |
+| [Cooled needle](cooled.md): the same, with a coolant inside | ![The cooled needle](cooled.svg) |
+| [Cooled cluster](cluster.md): two to six cooled needles on one generator | ![The cluster](cluster.svg) |
+| [Umbrella](umbrella.md): tines that open and curve back (LeVeen class) | ![The umbrella](umbrella.svg) |
+| [Christmas tree](christmas_tree.md): tines pushed out in stages (StarBurst class) | ![The christmas tree](christmas_tree.svg) |
+| [Bipolar needle](bipolar.md): two contacts on one shaft | ![The bipolar needle](bipolar.svg) |
+| [Set of bipolar needles](bipolar_set.md): current between any two contacts | ![Sets of bipolar needles](bipolar_set.svg) |
+| [Perfused needles](wet.md): saline leaves by holes | ![Perfused needles](wet.svg) |
+| [A device of one's own](custom.md): round tubes that a case describes | ![A shaft with hooks](custom.svg) |
+| [Reference bodies](reference_bodies.md): ball, spheroid and rod, with exact solutions | ![Reference bodies](reference_bodies.svg) |
+
+## The ready cases
+
+One case ready to run for each in `cases/devices/`. What those cases give, with the properties of
 liver that rfasim takes when a case says nothing, and how long they take, start-up, mesh and pictures included, warm, with
 two threads on {cpu} with two cores that other work shared: CPU time is what counts, clock time stands beside it. The
 table and the pictures are made by `python docs/devices/run_cases.py`.
