@@ -114,7 +114,7 @@ def carry_out(prepare: Callable[[bool], Work], quick: bool, reference: Reference
             references.append(reference.seconds())
         row |= {
             "warm_s": float(np.median(times)), "clock_s": float(np.median(clocks)), "best_s": min(times),
-            "repeats": repeats, "reference_s": min(references),
+            "repeats": repeats, "reference_s": min(references), "times": times, "references": references,
         }  # fmt: skip
     row["ratio"] = row["best_s"] / row["reference_s"]
     row["counts"] = {key: row[key] for key in COUNTS if row.get(key) is not None}
