@@ -62,6 +62,12 @@ def _threads(text: str) -> int:
     return int(text)
 
 
+def _rounds(text: str) -> int:
+    if not text.isdecimal() or not 1 <= int(text) <= 100:
+        raise argparse.ArgumentTypeError(f"'{text}' is no number of rounds; give 1 to 100")
+    return int(text)
+
+
 def _number(text: str) -> float:
     try:
         return float(text)
@@ -250,6 +256,16 @@ def build_parser() -> argparse.ArgumentParser:
     bench.add_argument(
         "--max-slowdown", metavar="X", type=_number, help="how many times as slow a row may be (default: 1.3)"
     )
+    bench.add_argument(
+        "--rounds", metavar="N", type=_rounds, default=1, help="measure all rows N times and keep the medians"
+    )
+    bench.add_argument(
+        "--peers", action="store_true", help="other finite-element libraries on the same mesh and problem instead"
+    )
+    bench.add_argument(
+        "--peer-python", metavar="NAME=PYTHON", action="append", default=[],
+        help="where a library lives in a Python of its own, such as sfepy=/opt/sfepy/bin/python; may be repeated",
+    )  # fmt: skip
     bench.add_argument("--json", action="store_true", help="print everything as JSON")
 
     schema = verb("schema", print_schema, "print the JSON Schema of case files, for editors")
@@ -956,7 +972,8 @@ def measure_times(options: argparse.Namespace) -> int:
 
     return bench(
         options.rows, quick=options.quick, list_only=options.list, out=options.out, against=options.against,
-        max_slowdown=options.max_slowdown, as_json=options.json,
+        max_slowdown=options.max_slowdown, as_json=options.json, rounds=options.rounds, peers=options.peers,
+        pythons=options.peer_python,
     )  # fmt: skip
 
 

@@ -1,4 +1,4 @@
-"""A process that measures some rows and prints each as a line of JSON: ``python -m rfasim.bench.child QUICK ROW...``."""
+"""A process that measures rows and prints each as a line of JSON: ``python -m rfasim.bench.child quick ROW...``."""
 
 from __future__ import annotations
 

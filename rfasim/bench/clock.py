@@ -1,4 +1,4 @@
-"""Clocks: facts about the machine, medians of repeats, memory bandwidth, and the reference that ratios are made with."""
+"""Facts about the machine, medians of repeats, memory bandwidth, and the reference that ratios are made with."""
 
 from __future__ import annotations
 

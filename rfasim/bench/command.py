@@ -22,8 +22,13 @@ AGAIN = 2
 
 
 def main(words: Sequence[str] = (), *, quick: bool = False, list_only: bool = False, out: Path | None = None,
-         against: Path | None = None, max_slowdown: float | None = None, as_json: bool = False) -> int:  # fmt: skip
+         against: Path | None = None, max_slowdown: float | None = None, as_json: bool = False, rounds: int = 1,
+         peers: bool = False, pythons: Sequence[str] = ()) -> int:  # fmt: skip
     """Measure and show; 0 when all rows came out (and hold against the baseline), else 1. Raises InputError."""
+    if peers:
+        return _peers(quick, words, against, out, pythons, as_json)
+    if pythons:
+        raise InputError("--peer-python", "needs --peers")
     chosen = choose(words, quick)
     if list_only:
         return _list(chosen, as_json)
@@ -38,7 +43,11 @@ def main(words: Sequence[str] = (), *, quick: bool = False, list_only: bool = Fa
     facts = machine()
     if baseline is not None and (other := gate.differences(facts, baseline["machine"])):
         _say(f"warning: {against} is of another machine or other versions ({'; '.join(other)}); ratios may shift")
-    rows = list(measured(chosen, quick))
+    rows: list[dict[str, Any]] = []
+    for same in zip(*(measured(chosen, quick) for _ in range(rounds)), strict=True):
+        rows.append(_median(same))
+        if out is not None:  # what was measured stays when the rest is interrupted
+            write(_file(rows, quick, facts), out, pictures=False)
     verdicts: list[gate.Verdict] = []
     if baseline is not None:
         before = {row["row"]: row for row in baseline["rows"]}
@@ -51,12 +60,7 @@ def main(words: Sequence[str] = (), *, quick: bool = False, list_only: bool = Fa
             _say(f"too slow, measured again: {', '.join(sorted(slow))}")
             again = {row["row"]: row for row in measured([row for row in chosen if row.name in slow], quick)}
             rows = [_better(row, again.get(row["row"])) for row in rows]
-    data = {
-        "format": gate.FORMAT, "quick": quick, "date": datetime.date.today().isoformat(), "machine": facts,
-        "exponents": {label: value for label, ladder in ladders(rows).items()
-                      if (value := exponent(ladder)) is not None},
-        "rows": rows,
-    }  # fmt: skip
+    data = _file(rows, quick, facts)
     if verdicts:
         data["against"] = {"file": str(against), "max_slowdown": most, "rows": [vars(verdict) for verdict in verdicts]}
     if out is not None:
@@ -67,6 +71,21 @@ def main(words: Sequence[str] = (), *, quick: bool = False, list_only: bool = Fa
         _show(data, verdicts, most)
     broken = any("failed" in row for row in rows)
     return 1 if broken or any(verdict.missed for verdict in verdicts) else 0
+
+
+def _file(rows: Sequence[dict[str, Any]], quick: bool, facts: Mapping[str, Any]) -> dict[str, Any]:
+    """What ``bench.json`` holds."""
+    slopes = {label: exponent(ladder) for label, ladder in ladders(rows).items()}
+    return {
+        "format": gate.FORMAT, "quick": quick, "date": datetime.date.today().isoformat(), "machine": facts,
+        "exponents": {label: slope for label, slope in slopes.items() if slope is not None}, "rows": list(rows),
+    }  # fmt: skip
+
+
+def _median(same: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """Of several measurements of a row the one in the middle."""
+    came_out = sorted((row for row in same if "ratio" in row), key=lambda row: float(row["ratio"]))
+    return came_out[(len(came_out) - 1) // 2] if came_out else same[0]
 
 
 def _better(row: dict[str, Any], again: dict[str, Any] | None) -> dict[str, Any]:
@@ -118,13 +137,56 @@ def _in_a_process(names: Sequence[str], quick: bool) -> dict[str, dict[str, Any]
     return {name: found.get(name, {"row": name, "failed": reason}) for name in names}
 
 
-def write(data: Mapping[str, Any], folder: Path) -> None:
+def write(data: Mapping[str, Any], folder: Path, pictures: bool = True) -> None:
     """``bench.json``, ``bench.md`` and the pictures."""
-    from rfasim.bench.pictures import draw
-
     (folder / "bench.json").write_text(json.dumps(data, indent=1) + "\n", encoding="utf-8")
     (folder / "bench.md").write_text(page(data), encoding="utf-8")
-    draw(data["rows"], folder)
+    if pictures:
+        from rfasim.bench.pictures import draw
+
+        draw(data["rows"], folder)
+
+
+def _peers(quick: bool, words: Sequence[str], against: Path | None, out: Path | None, pythons: Sequence[str],
+           as_json: bool) -> int:  # fmt: skip
+    """The comparison with other libraries: table, ``peers.json`` and ``peers.md``; 1 when a library broke down or gave
+    another answer."""
+    from rfasim.bench import peers
+    from rfasim.bench.tables import markdown
+    from rfasim.terminal import print_columns
+
+    if words or against is not None:
+        raise InputError("--peers", "is a comparison of its own; leave out rows and --against")
+    known = peers.parse_pythons(pythons)
+    if out is not None:
+        _prepare(out)
+    command = [sys.executable, "-m", "rfasim.bench.peers", "quick" if quick else "full", json.dumps(known)]
+    rows: list[dict[str, Any]] = []
+    with subprocess.Popen(command, env={**os.environ, **ONE_THREAD}, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        for line in process.stdout:
+            rows.append(json.loads(line))
+            _say(f"{rows[-1]['task']} {rows[-1]['code']}: {peers.note(rows[-1]) or seconds(rows[-1].get('cpu_s'))}")
+    data = {"format": gate.FORMAT, "quick": quick, "date": datetime.date.today().isoformat(), "machine": machine(),
+            "rows": rows}  # fmt: skip
+    table = [{**row, "note": peers.note(row)} for row in rows]
+    if out is not None:
+        more = [{"library": name, "what it does more": text} for name, text in peers.MORE.items()]
+        said = f"{data['date']}, {data['machine']['cpu']}, one thread each; CPU seconds."  # type: ignore[index]
+        text = "\n\n".join(["# rfasim bench --peers", said, markdown(table, peers.COLUMNS),
+                            markdown(more, {"library": "", "what it does more": ""})])  # fmt: skip
+        (out / "peers.json").write_text(json.dumps(data, indent=1) + "\n", encoding="utf-8")
+        (out / "peers.md").write_text(text + "\n", encoding="utf-8")
+    if as_json:
+        print(json.dumps(data, indent=2))
+    else:
+        cells = [["" if row.get(key) is None else format(row[key], spec) for key, spec in peers.COLUMNS.items()]
+                 for row in table]  # fmt: skip
+        print_columns(tuple(peers.COLUMNS), cells)
+        print("What each does more than rfasim:")
+        print_columns(("library", "what it does more"), list(peers.MORE.items()))
+    wrong = process.returncode != 0 or any("failed" in row or row.get("agrees") is False for row in rows)
+    return 1 if wrong else 0
 
 
 def _prepare(folder: Path) -> None:

@@ -66,7 +66,8 @@ def _judge_row(name: str, now: Mapping[str, Any] | None, then: Mapping[str, Any]
 
 def _counts(now: Mapping[str, int], then: Mapping[str, int]) -> tuple[list[str], list[str]]:
     """Counts that changed: what is missed, what is worth a note."""
-    missed, notes = [], []
+    missed: list[str] = []
+    notes: list[str] = []
     for key in then:
         before, after = then[key], now.get(key)
         if after is None or after == before:

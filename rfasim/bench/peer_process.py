@@ -3,8 +3,8 @@
     python rfasim/bench/peer_process.py NAME TASK GIVEN.npz OUT.npz REPEATS
 
 ``TASK``: ``assembly`` (a coefficient a cell into a matrix whose pattern exists), ``solve`` (a unit potential to a given
-relative residual) or ``run`` (potential and heat, coupled, at given time steps). ``GIVEN.npz`` holds mesh and numbers (see
-:mod:`rfasim.bench.peers`); ``OUT.npz`` gets seconds, version, answers in the mesh's own numbering, and what was used.
+relative residual) or ``run`` (potential and heat, coupled, at given time steps). ``GIVEN.npz`` holds mesh and numbers
+(see :mod:`rfasim.bench.peers`); ``OUT.npz`` gets seconds, version, answers in the mesh's own numbering.
 Imports nothing of rfasim, so that it runs in any Python that has the library.
 """
 
@@ -66,7 +66,7 @@ class Coupled(Library, Protocol):
         """The solution for a residual, zero on the outer wall."""
 
 
-# ------------------------------------------------------------------------------------ libraries that make scipy matrices
+# ---------------------------------------------------------------------------------- libraries that make scipy matrices
 
 
 class Reduced:
@@ -171,17 +171,15 @@ class ScikitFem(WithScipy):
         self.mesh = skfem.MeshTet(self.points.T, self.cells.T, sort_t=False)
         self.basis = skfem.Basis(self.mesh, skfem.ElementTetP1(), intorder=0)
 
-        @skfem.BilinearForm
         def laplace(u: Any, v: Any, w: Any) -> Any:
             g, h = u.grad, v.grad
             return w.coefficient * (g[0] * h[0] + g[1] * h[1] + g[2] * h[2])
 
-        @skfem.LinearForm
         def heat(v: Any, w: Any) -> Any:
             g = w.potential.grad
             return w.coefficient * (g[0] * g[0] + g[1] * g[1] + g[2] * g[2]) * v
 
-        self.laplace, self.heat_form = laplace, heat
+        self.laplace, self.heat_form = skfem.BilinearForm(laplace), skfem.LinearForm(heat)
 
     def _per_cell(self, coefficient: Array) -> Array:
         return np.broadcast_to(coefficient[:, None], (len(coefficient), self.basis.X.shape[-1]))
@@ -273,7 +271,7 @@ class SfePy(WithScipy):
         return np.asarray(self.load.evaluate(mode="weak", dw_mode="vector", asm_obj=np.zeros(len(u))))
 
 
-# ------------------------------------------------------------------------------------------------------ NGSolve, dolfinx
+# ---------------------------------------------------------------------------------------------------- NGSolve, dolfinx
 
 
 class NGSolve:
@@ -353,6 +351,7 @@ class NGSolve:
         form = self.ng.BilinearForm(self.heat_space)
         form += factor * u * v * self.ng.dx
         form.Assemble()
+        self.forms[f"mass {factor}"] = form, None  # its matrix lives no longer than it does
         return form.mat, None
 
     def joule(self, coefficient: Any, u: Array) -> Array:
@@ -369,7 +368,7 @@ class NGSolve:
 
     def combined(self, mass: Any, stiffness: Any, factor: float) -> Any:
         mat = mass[0].CreateMatrix()
-        mat.AsVector().data = mass[0].AsVector() + factor * stiffness[0].AsVector()
+        mat.AsVector().data = mass[0].AsVector() + float(factor) * stiffness[0].AsVector()
         return mat, mat.CreateSmoother(self.heat_space.FreeDofs())
 
     def correction(self, matrix: Any, residual: Array, tolerance: float) -> Array:
@@ -427,7 +426,7 @@ MODULES = {"scikit-fem": "skfem"}
 LIBRARIES: dict[str, Any] = {"scikit-fem": ScikitFem, "sfepy": SfePy, "ngsolve": NGSolve, "dolfinx": Dolfinx}
 
 
-# ------------------------------------------------------------------------------------------------------------------ tasks
+# ---------------------------------------------------------------------------------------------------------------- tasks
 
 
 def timed(function: Callable[[], Any], repeats: int) -> tuple[list[float], list[float]]:

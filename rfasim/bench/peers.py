@@ -31,7 +31,7 @@ from rfasim.simulation import Simulation
 from rfasim.solver import kernels
 from rfasim.solver.level_set import volume_above
 from rfasim.solver.linear import System
-from rfasim.solver.space import Array, Space
+from rfasim.solver.space import Space
 
 SCRIPT = Path(__file__).with_name("peer_process.py")
 TASKS = ("assembly", "solve", "run")
@@ -45,8 +45,8 @@ MORE = {
              "isogeometric elements, shells, contact, problem files, PETSc and MPI",
     "ngsolve": "CAD kernel and mesher, curved and high-order elements in every space, symbolic forms with automatic "
                "differentiation, hp-adaptivity, multigrid, BDDC and AMG, MPI, GPU",
-    "dolfinx": "any form that UFL can say, compiled, in any element of Basix, PETSc's solvers, MPI to thousands of cores, "
-               "complex and single precision",
+    "dolfinx": "any form that UFL can say, compiled, in any element of Basix, PETSc's solvers, MPI to thousands of "
+               "cores, complex and single precision",
 }  # fmt: skip
 """What each can do that rfasim cannot"""
 SOLVED_TO = 1e-8
@@ -63,20 +63,22 @@ def setting(quick: bool) -> tuple[Case, Mesh, dict[str, Any]]:
     facets = {name: mesh.facets[key] for name, key in (
         ("contact", "electrodes[0].contact"), ("insulation", "electrodes[0].insulation"), ("outer", "outer"),
     )}  # fmt: skip
-    [tissue] = case.tissues.values()
+    generator: Any = case.generator
+    liver: Any = case.tissues["liver"]
     blood = case.blood.density * case.blood.heat_capacity
     given = {
         "points": mesh.points, "cells": mesh.cells, "x": random.normal(size=mesh.n_nodes),
         "coefficient": random.uniform(0.5, 2.0, mesh.n_cells), "contact": np.unique(facets["contact"]),
         "outer": np.unique(facets["outer"]), **{f"{name}_facets": rows for name, rows in facets.items()},
-        "tolerance": SOLVED_TO, "voltage": 15.0, "conductivity": 0.2, "slope": 0.02,
-        "thermal_conductivity": 0.52, "storage": 1060.0 * 3600.0, "perfusion": 0.0064 * blood,
+        "tolerance": SOLVED_TO, "voltage": generator.voltage, "conductivity": liver.conductivity,
+        "slope": liver.conductivity_law.slope, "thermal_conductivity": liver.thermal_conductivity,
+        "storage": liver.density * liver.heat_capacity, "perfusion": liver.perfusion * blood,
         "potential_tolerance": case.solver.potential_tolerance, "heat_tolerance": case.solver.heat_tolerance,
     }  # fmt: skip
     return case, mesh, given
 
 
-# --------------------------------------------------------------------------------------------------------------- our side
+# ------------------------------------------------------------------------------------------------------------ our side
 
 
 def own_assembly(space: Space, given: Mapping[str, Any], repeats: int) -> dict[str, Any]:
@@ -148,7 +150,7 @@ def difference(task: str, ours: Mapping[str, Any], theirs: Mapping[str, Any], sp
     return max(map(abs, off.values())), ", ".join(f"{key} {100 * value:+.2f} %" for key, value in off.items())
 
 
-# --------------------------------------------------------------------------------------------------------------- their side
+# ---------------------------------------------------------------------------------------------------------- their side
 
 
 def is_there(name: str, python: str) -> bool:

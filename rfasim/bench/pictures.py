@@ -76,6 +76,7 @@ def _error(found: Mapping[str, Sequence[Mapping[str, Any]]], path: Path) -> Path
         axes.annotate(label, (x[0], y[0]), xytext=(-4, 22), textcoords="offset points", fontsize=11,
                       color=COLOURS[label], ha="center", weight="bold")  # fmt: skip
     axes.axhline(1.0, color="#777777", linewidth=1, linestyle=":")
-    axes.text(1.0, 1.0, "1 %", transform=axes.get_yaxis_transform(), color="#777777", fontsize=9, va="bottom", ha="right")
+    axes.text(1.0, 1.0, "1 %", transform=axes.get_yaxis_transform(), color="#777777", fontsize=9, ha="right",
+              va="bottom")  # fmt: skip
     figure.savefig(path)
     return path

@@ -12,7 +12,17 @@ from typing import Any
 from rfasim.bench import micro
 from rfasim.bench.clock import seconds_of
 from rfasim.bench.problems import (
-    AXISYMMETRIC, FEW_STEPS, LOOSE, PROBLEMS, TINY, VESSELS, devices, errors, finer, problem, reference, sizes,
+    AXISYMMETRIC,
+    LOOSE,
+    PROBLEMS,
+    TINY,
+    VESSELS,
+    devices,
+    errors,
+    finer,
+    problem,
+    reference,
+    sizes,
 )  # fmt: skip
 from rfasim.bench.runs import run_case
 from rfasim.bench.work import Facts, Work, seconds_of_processes, start_python
@@ -139,8 +149,8 @@ def rows() -> tuple[Row, ...]:
     coupled = [
         Row("run.boiling", "problem B, axisymmetric, to roll-off", _run("b", {**AXISYMMETRIC, **sizes(0.3, 0.1, 0.3)})),
         Row("run.no_vessels", "a cooled needle at 30 W, 30 s, 3-D on a coarse mesh", _run("cooled", brief)),
-        Row("run.vessels", "the same among ten vessels, four of them meshed", _run("cooled", {**brief, "vessels": VESSELS}),
-            quick=True),
+        Row("run.vessels", "the same among ten vessels, four of them meshed",
+            _run("cooled", {**brief, "vessels": VESSELS}), quick=True),
         Row("run.saline", "12 min at 30 W while 1 ml/min of 5 % NaCl seeps, axisymmetric", _run("saline", AXISYMMETRIC),
             quick=True),
     ]  # fmt: skip

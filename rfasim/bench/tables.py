@@ -82,7 +82,7 @@ def exponent(rows: Sequence[Mapping[str, Any]]) -> float | None:
     if len({x for x, _ in points}) < 2:
         return None
     mx, my = (sum(column) / len(points) for column in zip(*points, strict=True))
-    return sum((x - mx) * (y - my) for x, y in points) / sum((x - mx) ** 2 for x, _ in points)
+    return float(sum((x - mx) * (y - my) for x, y in points) / sum((x - mx) ** 2 for x, _ in points))
 
 
 def ladders(rows: Sequence[Mapping[str, Any]]) -> dict[str, list[Mapping[str, Any]]]:
@@ -125,8 +125,8 @@ def page(data: Mapping[str, Any]) -> str:
         markdown(table, dict.fromkeys(headings, "")),
         "CPU seconds; cold: the first call in a process; warm: the median of those after it; clock: beside it on the "
         "wall; x reference: the least over that of the reference kernel in turn with it; of bandwidth: the bytes that "
-        "have to move, each array once, over the time and the bandwidth (above 100 %: what is small stays in the cache); peak and a cell: memory, all of the process "
-        "and what the run adds.",
+        "have to move, each array once, over the time and the bandwidth (above 100 %: the cache holds it); "
+        "peak and a cell: memory, all of the process and what the run adds.",
         markdown(what, dict.fromkeys(("row", "what"), "")),
     ]  # fmt: skip
     return "\n\n".join(parts) + "\n"
