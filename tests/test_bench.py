@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import json
 import math
+import re
+import shlex
 import time
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +20,7 @@ from rfasim.bench.clock import Reference
 from rfasim.bench.rows import choose, rows
 from rfasim.case import load_case
 from rfasim.solver.space import Space
+from rfasim.yaml_io import parse_yaml
 
 ROOT = Path(__file__).parent.parent
 CASES = ROOT / "cases"
@@ -169,7 +173,10 @@ def test_two_rows_are_measured_written_drawn_and_held_against_another_machine(tm
         assert 0 < found["best_s"] <= found["warm_s"] * 1.001
         assert found["threads"] == 1
     assert 0.2 < flat["error_%"] < 2.0  # the shipped mesh's error, against the converged solution
+    assert finer["error_%"] < flat["error_%"]
+    assert flat["cells"] == flat["counts"]["cells"] < finer["cells"]
     assert flat["peak_mb"] > 50
+    assert 0.5 < data["exponents"]["axisymmetric"] < 2.0
     for name in ("bench.md", "time_against_cells.png", "error_against_time.png"):
         assert (tmp_path / "one" / name).stat().st_size > 300
     before = {**data, "machine": {**data["machine"], "cpu": "another"}}
@@ -274,7 +281,7 @@ def test_every_device_class_has_a_row():
 
 def test_exponent_is_that_of_a_power_law_and_ladders_are_runs_of_one_problem():
     def at(name: str, cells: float) -> dict[str, Any]:
-        return {"row": name, "cells": cells, "warm_s": 1e-6 * cells**1.2, "error_%": 1.0}
+        return {"row": name, "cells": cells, "best_s": 1e-6 * cells**1.2, "error_%": 1.0}
 
     sizes = {"run.100k": 1e5, "run.1m": 1e6, "run.axisymmetric.5k": 5e3, "run.saline": 5e3}
     found = tables.ladders([at(name, cells) for name, cells in sizes.items()])
@@ -287,6 +294,40 @@ def test_the_committed_baseline_has_the_quick_rows():
     data = gate.read_baseline(ROOT / "benchmarks/baseline.json", quick=True)
     assert [found["row"] for found in data["rows"]] == [one.name for one in choose([], True)]
     assert all(math.isfinite(found["ratio"]) for found in data["rows"])
+
+
+# ---------------------------------------------------------------------------------------------------------- workflows
+
+
+def steps() -> list[tuple[str, str]]:
+    """Each command that a workflow runs: (file, command)."""
+    found = []
+    for file in sorted((ROOT / ".github/workflows").glob("*.yml")):
+        for job in parse_yaml(file.read_text(encoding="utf-8"), file.name)["jobs"].values():
+            found += [(file.name, step["run"]) for step in job["steps"] if "run" in step]
+    return found
+
+
+@pytest.mark.parametrize(("file", "step"), [(f, s) for f, s in steps() if re.search(r"(^|; do )rfasim ", s)])
+def test_workflows_call_the_command_as_it_is(file, step):
+    for command_ in re.findall(r"(?:^|; do )rfasim ([^|;]+)", step):
+        words = shlex.split(command_.replace('"$file"', "cases/needle.yaml"))
+        options = cli.build_parser().parse_args(words)
+        if options.verb == "bench":
+            assert choose(options.rows, options.quick)
+            if options.against is not None:
+                assert (ROOT / options.against).is_file()
+        if options.verb == "run":
+            assert (ROOT / options.case).is_file()
+
+
+def test_workflows_name_files_and_extras_that_exist():
+    text = " ".join(step for _, step in steps())
+    for name in re.findall(r"(?:tests|cases|benchmarks|docs)/[\w./*-]*\w", text):
+        assert name.startswith("docs/_build") or list(ROOT.glob(name)), name
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["optional-dependencies"]
+    for extra in re.findall(r"'\.\[(\w+)\]'", text):
+        assert extra in extras or extra == "docs", extra  # the pages' extra comes with their build
 
 
 # -------------------------------------------------------------------------------------------------------------- peers

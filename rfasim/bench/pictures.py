@@ -34,20 +34,13 @@ def _axes(x: str, y: str, title: str) -> tuple[Any, Any]:
     return figure, axes
 
 
-def _name(axes: Any, x: float, y: float, text: str, colour: str, above: bool = True) -> None:
-    """A word at a point."""
-    axes.annotate(
-        text, (x, y), xytext=(0, 9 if above else -15), textcoords="offset points", color=colour, fontsize=9, ha="center"
-    )
-
-
 def _time(found: Mapping[str, Sequence[Mapping[str, Any]]], path: Path) -> Path:
     figure, axes = _axes(
         "cells", "CPU time of mesh and run [s]",
         f"Problem A, 12 min, one thread: time against cells (goal: exponent {GOAL_EXPONENT} in 3-D)",
     )  # fmt: skip
     for label, rows in found.items():
-        x, y = [row["cells"] for row in rows], [row["warm_s"] for row in rows]
+        x, y = [row["cells"] for row in rows], [row["best_s"] for row in rows]
         axes.plot(x, y, "o-", color=COLOURS[label], linewidth=1.5, markersize=5)
         slope = exponent(rows)
         said = label if slope is None else f"{label}, exponent {slope:.2f}"
@@ -69,12 +62,13 @@ def _error(found: Mapping[str, Sequence[Mapping[str, Any]]], path: Path) -> Path
         "Problem A, 12 min, one thread: error against time",
     )  # fmt: skip
     for label, rows in found.items():
-        x, y = [row["warm_s"] for row in rows], [row["error_%"] for row in rows]
+        x, y = [row["best_s"] for row in rows], [row["error_%"] for row in rows]
         axes.plot(x, y, "o-", color=COLOURS[label], linewidth=1.5, markersize=5)
-        for row in rows:
-            _name(axes, row["warm_s"], row["error_%"], f"{row['cells']:,} cells".replace(",", " "), COLOURS[label])
-        axes.annotate(label, (x[0], y[0]), xytext=(-4, 22), textcoords="offset points", fontsize=11,
-                      color=COLOURS[label], ha="center", weight="bold")  # fmt: skip
+        for k, row in enumerate(rows):
+            cells = f"{row['cells']:,} cells".replace(",", " ")
+            axes.annotate(cells if k else f"{label}, {cells}", (x[k], y[k]), xytext=(8, 5), textcoords="offset points",
+                          fontsize=9, color=COLOURS[label], weight="normal" if k else "bold")  # fmt: skip
+    axes.margins(x=0.22, y=0.12)
     axes.axhline(1.0, color="#777777", linewidth=1, linestyle=":")
     axes.text(1.0, 1.0, "1 %", transform=axes.get_yaxis_transform(), color="#777777", fontsize=9, ha="right",
               va="bottom")  # fmt: skip

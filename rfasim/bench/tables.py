@@ -77,8 +77,8 @@ def lines_of(rows: Sequence[Mapping[str, Any]]) -> list[list[str]]:
 
 
 def exponent(rows: Sequence[Mapping[str, Any]]) -> float | None:
-    """The slope of log(time) over log(cells) of ``rows``, by least squares; None for fewer than two sizes."""
-    points = [(math.log(row["cells"]), math.log(row["warm_s"])) for row in rows if row.get("warm_s")]
+    """The slope of log(least time) over log(cells) of ``rows``, by least squares; None for fewer than two sizes."""
+    points = [(math.log(row["cells"]), math.log(row["best_s"])) for row in rows if row.get("best_s")]
     if len({x for x, _ in points}) < 2:
         return None
     mx, my = (sum(column) / len(points) for column in zip(*points, strict=True))
@@ -90,7 +90,7 @@ def ladders(rows: Sequence[Mapping[str, Any]]) -> dict[str, list[Mapping[str, An
     found: dict[str, list[Mapping[str, Any]]] = {"3-D": [], "axisymmetric": []}
     for row in rows:
         name = row["row"]
-        if row.get("error_%") is None or row.get("warm_s") is None or not name.startswith("run."):
+        if row.get("error_%") is None or row.get("best_s") is None or not name.startswith("run."):
             continue
         if name.startswith("run.axisymmetric."):
             found["axisymmetric"].append(row)
