@@ -157,7 +157,7 @@ def _peers(quick: bool, words: Sequence[str], against: Path | None, out: Path | 
 
     if words or against is not None:
         raise InputError("--peers", "is a comparison of its own; leave out rows and --against")
-    known = peers.parse_pythons(pythons)
+    known, facts = peers.parse_pythons(pythons), machine()
     if out is not None:
         _prepare(out)
     command = [sys.executable, "-m", "rfasim.bench.peers", "quick" if quick else "full", json.dumps(known)]
@@ -166,13 +166,15 @@ def _peers(quick: bool, words: Sequence[str], against: Path | None, out: Path | 
         assert process.stdout is not None
         for line in process.stdout:
             rows.append(json.loads(line))
-            _say(f"{rows[-1]['task']} {rows[-1]['code']}: {peers.note(rows[-1]) or seconds(rows[-1].get('cpu_s'))}")
-    data = {"format": gate.FORMAT, "quick": quick, "date": datetime.date.today().isoformat(), "machine": machine(),
+            row = rows[-1]
+            said = ", ".join(filter(None, (seconds(row.get("cpu_s")), peers.note(row))))
+            _say(f"{row['task']} {row['code']}: {said}".lstrip())
+    data = {"format": gate.FORMAT, "quick": quick, "date": datetime.date.today().isoformat(), "machine": facts,
             "rows": rows}  # fmt: skip
     table = [{**row, "note": peers.note(row)} for row in rows]
     if out is not None:
         more = [{"library": name, "what it does more": text} for name, text in peers.MORE.items()]
-        said = f"{data['date']}, {data['machine']['cpu']}, one thread each; CPU seconds."  # type: ignore[index]
+        said = f"{data['date']}, {facts['cpu']}, one thread each; CPU seconds."
         text = "\n\n".join(["# rfasim bench --peers", said, markdown(table, peers.COLUMNS),
                             markdown(more, {"library": "", "what it does more": ""})])  # fmt: skip
         (out / "peers.json").write_text(json.dumps(data, indent=1) + "\n", encoding="utf-8")

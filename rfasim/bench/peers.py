@@ -237,7 +237,8 @@ def note(row: Mapping[str, Any]) -> str:
         return f"FAILED: {row['failed']}"
     if row.get("agrees") is False:
         return f"answer differs, no time counts: {row['in']}"
-    return ", ".join(filter(None, (str(row.get("in", "")), str(row.get("uses", "")))))
+    uses = "" if row["task"] == "assembly" else str(row.get("uses", ""))
+    return ", ".join(filter(None, (str(row.get("in", "")), uses)))
 
 
 def main(quick: bool, pythons: Mapping[str, str]) -> None:
