@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import re
 import shlex
 import time
@@ -361,3 +362,21 @@ def test_an_answer_that_differs_has_no_time():
     off, _ = peers.difference("solve", {"answer": answer}, {"answer": answer * 1.1}, Space(mesh.points, mesh.cells))
     assert off == pytest.approx(0.1)
     assert "no time counts" in peers.note({"agrees": False, "in": "rise +9 %"})
+
+
+@pytest.mark.skipif(os.name == "nt", reason="stands in for Python by a shell script")
+@pytest.mark.parametrize(("agrees", "code", "told"), [(True, 0, "3.2"), (False, 1, "answer differs, no time counts")])
+def test_the_comparison_is_written_and_fails_when_an_answer_differs(agrees, code, told, tmp_path, monkeypatch, capsys):
+    ours = {"task": "solve", "code": "rfasim", "cpu_s": 0.1}
+    theirs = {"task": "solve", "code": "sfepy", "cpu_s": 0.32, "agrees": agrees, "difference": 0.1, "in": "all"}
+    if agrees:
+        theirs["times_ours"] = 3.2
+    script = tmp_path / "python"
+    script.write_text(f"#!/bin/sh\ncat << END\n{json.dumps(ours)}\n{json.dumps(theirs)}\nEND\n")
+    script.chmod(0o755)
+    monkeypatch.setattr(command.sys, "executable", str(script))
+    assert run("--peers", "--out", str(tmp_path / "out")) == code
+    assert told in capsys.readouterr().out
+    written = json.loads((tmp_path / "out/peers.json").read_text())
+    assert [found["code"] for found in written["rows"]] == ["rfasim", "sfepy"]
+    assert "| ngsolve | CAD kernel" in (tmp_path / "out/peers.md").read_text()

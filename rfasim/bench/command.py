@@ -161,29 +161,29 @@ def _peers(quick: bool, words: Sequence[str], against: Path | None, out: Path | 
     if out is not None:
         _prepare(out)
     command = [sys.executable, "-m", "rfasim.bench.peers", "quick" if quick else "full", json.dumps(known)]
-    rows: list[dict[str, Any]] = []
+    data: dict[str, Any] = {"format": gate.FORMAT, "quick": quick, "date": datetime.date.today().isoformat(),
+                            "machine": facts, "rows": []}  # fmt: skip
+    rows = data["rows"]
     with subprocess.Popen(command, env={**os.environ, **ONE_THREAD}, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         for line in process.stdout:
-            rows.append(json.loads(line))
-            row = rows[-1]
-            said = ", ".join(filter(None, (seconds(row.get("cpu_s")), peers.note(row))))
+            row = json.loads(line)
+            rows.append({**row, "note": peers.note(row)})
+            said = ", ".join(filter(None, (seconds(row.get("cpu_s")), rows[-1]["note"])))
             _say(f"{row['task']} {row['code']}: {said}".lstrip())
-    data = {"format": gate.FORMAT, "quick": quick, "date": datetime.date.today().isoformat(), "machine": facts,
-            "rows": rows}  # fmt: skip
-    table = [{**row, "note": peers.note(row)} for row in rows]
+            if out is not None:  # what was measured stays when the rest is interrupted
+                (out / "peers.json").write_text(json.dumps(data, indent=1) + "\n", encoding="utf-8")
     if out is not None:
         more = [{"library": name, "what it does more": text} for name, text in peers.MORE.items()]
         said = f"{data['date']}, {facts['cpu']}, one thread each; CPU seconds."
-        text = "\n\n".join(["# rfasim bench --peers", said, markdown(table, peers.COLUMNS),
+        text = "\n\n".join(["# rfasim bench --peers", said, markdown(rows, peers.COLUMNS),
                             markdown(more, {"library": "", "what it does more": ""})])  # fmt: skip
-        (out / "peers.json").write_text(json.dumps(data, indent=1) + "\n", encoding="utf-8")
         (out / "peers.md").write_text(text + "\n", encoding="utf-8")
     if as_json:
         print(json.dumps(data, indent=2))
     else:
         cells = [["" if row.get(key) is None else format(row[key], spec) for key, spec in peers.COLUMNS.items()]
-                 for row in table]  # fmt: skip
+                 for row in rows]  # fmt: skip
         print_columns(tuple(peers.COLUMNS), cells)
         print("What each does more than rfasim:")
         print_columns(("library", "what it does more"), list(peers.MORE.items()))
