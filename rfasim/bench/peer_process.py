@@ -332,9 +332,17 @@ class NGSolve:
     def potential(self, matrix: Any, u: Array, tolerance: float) -> int:
         mat, pre = matrix
         vector = self.phi.vec
-        vector.FV().NumPy()[:] = u
-        right = vector.CreateVector()
-        right.data = -mat * vector
+        # its tolerance is relative to the first residual; ours to that of nothing but the held values
+        norms = []
+        right, error = vector.CreateVector(), vector.CreateVector()
+        for free in (np.where(np.array(self.space.FreeDofs()), 0.0, u), u):
+            vector.FV().NumPy()[:] = free
+            right.data = -mat * vector
+            error.data = pre.mat * right
+            norms.append(float(np.sqrt(self.ng.InnerProduct(error, right))))
+        tolerance *= norms[0] / norms[1]
+        if tolerance >= 1.0:
+            return 0
         solver = self.ng.krylovspace.CGSolver(mat=mat, pre=pre.mat, tol=tolerance, maxiter=2000)
         vector.data += solver * right
         u[:] = vector.FV().NumPy()
