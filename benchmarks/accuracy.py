@@ -26,24 +26,18 @@ from typing import Any
 import common
 import numpy as np
 
+from rfasim.bench.clock import machine
+from rfasim.bench.problems import AXISYMMETRIC, FEW_STEPS, LOOSE, REFERENCE, TINY, errors, sizes, wanted
+from rfasim.bench.runs import run_case
+from rfasim.bench.tables import markdown
+from rfasim.case import load_case
+from rfasim.simulation import Simulation
+
 CASES = common.HERE.parent / "cases"
-REFERENCE = common.HERE / "reference.json"
 CASE_OF = {
     "a": "problem_a.yaml", "a2": "problem_a_axisymmetric.yaml", "b": "problem_b.yaml", "b2": "problem_b.yaml",
 }  # fmt: skip
-AXISYMMETRIC = {"domain.axisymmetric": "true"}
 TIGHT = {"time.tolerance": "0.03 K", "solver.potential_tolerance": "1e-8", "solver.heat_tolerance": "1e-7"}
-# A run of problem A is steady for most of its time, and nothing but the end is asked for.
-FEW_STEPS = {"time.max_step": "60 s", "output.frames_every": "12 min"}
-# Enough for the one per cent that is asked for; see README.md.
-LOOSE = {**FEW_STEPS, "solver.heat_tolerance": "1e-3"}
-
-
-def sizes(size: float, rim: float, grow: float) -> dict[str, str]:
-    """Mesh options; sizes in mm."""
-    return {"mesh.size": f"{size:g} mm", "mesh.rim_size": f"{rim:g} mm", "mesh.grow": f"{grow:g}"}
-
-
 ROWS: dict[str, list[tuple[str, dict[str, str]]]] = {
     "a": [
         ("as shipped", {}),
@@ -136,36 +130,12 @@ def instrument() -> tuple[Clocks, dict[int, str]]:
 
 def run_once(path: Path, overrides: dict[str, str], *, profile: bool = False) -> dict[str, Any]:
     """Mesh and run one case; what it cost and what came out."""
-    from rfasim import simulation
-    from rfasim.case import load_case
-    from rfasim.solver.level_set import volume_above
-
     clocks, names = instrument() if profile else (None, {})
-    case = load_case(path, overrides.items())
-    t0, c0 = time.perf_counter(), time.process_time()
-    run = simulation.Simulation(case, path.parent)
-    names |= {id(run.potential.system): "potential", id(run.heat_system): "heat"}
-    t1, c1 = time.perf_counter(), time.process_time()
-    curve, hottest = [], case.body_temperature
-    for frame in run.frames():
-        curve.append((round(frame.time, 3), round(abs(frame.impedance), 4)))
-        hottest = max(hottest, frame.max_temperature)
-    t2, c2 = time.perf_counter(), time.process_time()
-    state, space = run.state, run.space
-    volume = {
-        level: 1e6 * volume_above(space.points, space.cells, state.temperature, level, space.axisymmetric, None)
-        for level in (50.0, 60.0)
-    }
-    row = {
-        "nodes": space.n_nodes, "cells": space.n_cells, "mesh_s": c1 - c0, "run_s": c2 - c1, "clock_s": t2 - t0,
-        "total_s": c2 - c0, "mesh_clock_s": t1 - t0, "times_real": state.time / (c2 - c0), "steps": state.steps,
-        "rejected": state.rejected, "newton": state.newton, "cg_potential": run.potential.system.iterations,
-        "cg_heat": run.heat_system.iterations, "us_per_node_step": 1e6 * (c2 - c1) / (space.n_nodes * state.steps),
-        "ns_per_cell_step": 1e9 * (c2 - c1) / (space.n_cells * state.steps),
-        "impedance": abs(frame.impedance), "rise": hottest - case.body_temperature, "volume_50": volume[50.0],
-        "volume_60": volume[60.0], "roll_off": state.memory.roll_off_time, "end": state.time,
-        "imbalance": run.imbalance() / max(state.energy["electrical"], 1e-30), "curve": curve,
-    }  # fmt: skip
+
+    def ready(run: Simulation) -> None:
+        names.update({id(run.potential.system): "potential", id(run.heat_system): "heat"})
+
+    row = run_case(load_case(path, overrides.items()), ready)
     if clocks is not None:
         accounted = sum(clocks.seconds.values())
         parts = {**clocks.seconds, "rest": row["total_s"] - accounted}
@@ -184,9 +154,7 @@ def child(job: dict[str, Any]) -> dict[str, Any]:
 
     path, overrides = Path(job["case"]), job["overrides"]
     start = time.process_time()
-    warm = {**overrides, **sizes(1.5, 0.75, 1.0), "generator.duration": "2 s", "time.max_step": "1 s"}
-    warm |= {"output.frames_every": "2 s", "mesh.max_size": "10 mm"}
-    run_once(path, warm)
+    run_once(path, {**overrides, **TINY})
     load, base = time.process_time() - start, peak_memory_mb() or 0.0
     runs = [run_once(path, overrides) for _ in range(job["repeats"])]
     row = dict(runs[0])
@@ -212,9 +180,9 @@ def run_row(case: str, overrides: dict[str, str], repeats: int, *, profile: bool
 # ----------------------------------------------------------------------------------- converged reference, rows
 
 
-def wanted(problem: str) -> tuple[str, ...]:
-    """The quantities a problem is judged by."""
-    return ("impedance", "rise", "volume_50") if problem[0] in "as" else ("roll_off", "volume_60")
+def kind(problem: str) -> str:
+    """The problem that a set of rows is about: ``a`` or ``b``."""
+    return "a" if problem == "scale" else problem[0]
 
 
 def extrapolate(coarse: float, middle: float, fine: float) -> tuple[float, float]:
@@ -243,9 +211,9 @@ def make_reference(problem: str, halvings: tuple[int, ...] = (2, 4, 8)) -> dict[
         "made": "axisymmetric, cells halved twice, Richardson extrapolation of second order; uncertainty: "
                 "difference between the extrapolations from the first and the second pair; where the sequence turns "
                 "back, the finest value and its distance from the middle one",
-        "settings": tight, "cells": [row.get("cells") for row in rows], **common.machine(),
+        "settings": tight, "cells": [row.get("cells") for row in rows], **machine(),
     }  # fmt: skip
-    for key in wanted(problem):
+    for key in wanted(kind(problem)):
         values = [row[key] for row in rows]
         limit, spread = extrapolate(*values)
         out[key] = {"value": limit, "uncertainty": spread, "sequence": values}
@@ -255,12 +223,10 @@ def make_reference(problem: str, halvings: tuple[int, ...] = (2, 4, 8)) -> dict[
 
 def with_errors(problem: str, row: dict[str, Any], reference: dict[str, Any]) -> dict[str, Any]:
     """The row with its errors [%] against the reference; the impedance curve's for problem B."""
-    known = reference.get(problem[0] if problem != "scale" else "a")
+    known = reference.get(kind(problem))
     if known is None or "failed" in row:
         return row
-    for key in wanted(problem):
-        if row[key] is not None:
-            row[f"error_{key}_%"] = 100 * (row[key] / known[key]["value"] - 1)
+    row |= {f"error_{key}_%": value for key, value in errors(kind(problem), row, reference).items()}
     if problem[0] == "b":
         t, z = np.array(row["curve"]).T
         tr, zr = np.array(known["curve"]).T
@@ -296,19 +262,19 @@ def main() -> None:
     if options.set:
         base = AXISYMMETRIC if problem == "b2" else {}
         rows = [(" ".join(options.set), {**base, **dict(item.split("=", 1) for item in options.set)})]
-    common.emit({"benchmark": f"accuracy {problem}", **common.machine()}, options.out)
+    common.emit({"benchmark": f"accuracy {problem}", **machine()}, options.out)
     done = []
     for name, overrides in rows:
         row = {"row": name, **with_errors(problem, run_row(CASE_OF[problem], overrides, options.repeats), reference)}
         shown = {key: value for key, value in row.items() if key != "curve"}
         common.emit(shown | {"overrides": overrides}, options.out)
         done.append(row)
-    errors = {f"error_{key}_%": "+.2f" for key in wanted(problem)}
+    off = {f"error_{key}_%": "+.2f" for key in wanted(kind(problem))}
     if problem[0] == "b":
-        errors |= {"error_curve_%": ".2f", "roll_off": ".2f"}
-    print(common.table(done, {
+        off |= {"error_curve_%": ".2f", "roll_off": ".2f"}
+    print(markdown(done, {
         "row": "", "nodes": "", "cells": "", "mesh_s": ".2f", "run_s": ".2f", "total_s": ".2f", "clock_s": ".2f",
-        "times_real": ".0f", "steps": "", "cg_potential": "", "cg_heat": "", **errors, "ns_per_cell_step": ".0f",
+        "times_real": ".0f", "steps": "", "cg_potential": "", "cg_heat": "", **off, "ns_per_cell_step": ".0f",
         "kb_per_cell": ".2f", "failed": "",
     }))  # fmt: skip
     for row in done:

@@ -10,17 +10,19 @@ time is what counts on a machine that others use too; compiling and the first ca
 from __future__ import annotations
 
 import argparse
-import subprocess
-import tempfile
 from pathlib import Path
 from typing import Any
 
 import common
 import numpy as np
 
-from rfasim.geometry import Box, Capsule, Cylinder
+from rfasim.bench.clock import bandwidth, machine, measure
+from rfasim.bench.micro import bytes_moved, graded_mesh
+from rfasim.bench.peers import peer_task
+from rfasim.bench.tables import markdown
+from rfasim.geometry import Box
 from rfasim.mesh import Mesh
-from rfasim.meshing import Surface, build_mesh
+from rfasim.meshing import build_mesh
 from rfasim.solver import kernels
 from rfasim.solver.space import Array, Space
 
@@ -28,29 +30,9 @@ GOAL_MS, GOAL_SHARE = 10.0, 0.55
 GOAL_FASTER = {"sfepy": 15.0, "dolfinx": 25.0}
 
 
-def graded_mesh(finest: float = 0.15e-3) -> Mesh:
-    """A needle in a cylinder; with the default about 1.2 M cells, most of them near the needle."""
-    needle = Surface("needle", Capsule((0.0, 0.0, -0.015), (0.0, 0.0, 0.1), 0.75e-3), size=finest)
-    outside = Cylinder((0.0, 0.0, -0.06), (0.0, 0.0, 0.06), 0.06)
-    return build_mesh(outside, [needle], grow=1500 * finest, max_size=0.01)
-
-
 def uniform_mesh(edge: float = 1.3e-3) -> Mesh:
     """A box; with the default about 1.3 M cells of one size."""
     return build_mesh(Box((0.0, 0.0, 0.0), (0.06, 0.06, 0.06)), [], max_size=edge)
-
-
-def bytes_moved(space: Space, nnz: int) -> dict[str, float]:
-    """Bytes that must pass between memory and core, each array once [B per cell].
-
-    Edges: a row's weights (8 each), places (4 each), cell number (4) and coefficient (8); the conductances are zeroed,
-    read and written. Full rows: conductances read once more, the lower neighbours' list (4), the two row starts, the
-    data written. Lines that are read only because they are written are not counted.
-    """
-    terms = sum(t.weights.size * 12 + len(t.cells) * 12 for t in space.terms)
-    edges = terms + 3 * 8 * space.n_edges
-    rows = 8 * space.n_edges + 4 * space.n_edges + 2 * 4 * space.n_nodes + 8 * nnz
-    return {"edges": edges / space.n_cells, "full_csr": (edges + rows) / space.n_cells}
 
 
 def own_row(name: str, mesh: Mesh, coefficient: Array, x: Array, repeats: int, gb_per_s: float
@@ -64,8 +46,8 @@ def own_row(name: str, mesh: Mesh, coefficient: Array, x: Array, repeats: int, g
         space.assemble(coefficient, out=g)
         kernels.expand_to_csr(g, space.indptr, lower_indptr, lower_edges, matrix.data)
 
-    edges = common.measure(lambda: space.assemble(coefficient, out=g), repeats)
-    whole = common.measure(full, repeats)
+    edges = measure(lambda: space.assemble(coefficient, out=g), repeats)
+    whole = measure(full, repeats)
     one, two = space.assemble(coefficient, threads=1), space.assemble(coefficient, threads=2)
     million = space.n_cells / 1e6
     moved = bytes_moved(space, matrix.nnz)
@@ -86,23 +68,20 @@ def own_row(name: str, mesh: Mesh, coefficient: Array, x: Array, repeats: int, g
 def peer_row(peer: str, python: str, mesh: Mesh, coefficient: Array, x: Array, repeats: int, ours: Array
              ) -> dict[str, Any]:  # fmt: skip
     """A peer's figures on the same mesh; ``error`` is its largest deviation from our product."""
-    with tempfile.TemporaryDirectory() as folder:
-        given, got = Path(folder) / "mesh.npz", Path(folder) / "out.npz"
-        np.savez(given, points=mesh.points, cells=mesh.cells, coefficient=coefficient, x=x)
-        script = str(common.HERE / "peers.py")
-        run = subprocess.run(
-            [python, script, peer, str(given), str(got), str(repeats)], capture_output=True, text=True, check=False,
-        )  # fmt: skip
-        if run.returncode != 0:
-            return {"code": peer, "failed": (run.stderr.strip().splitlines() or ["no message"])[-1]}
-        out = np.load(got)
-        million = mesh.n_cells / 1e6
-        return {
-            "code": f"{peer} {out['version']}",
-            "full_ms": 1e3 * float(np.median(out["cpu"])) / million,
-            "full_clock_ms": 1e3 * float(np.median(out["clock"])) / million,
-            "error": float(np.abs(out["answer"] - ours).max() / np.abs(ours).max()),
-        }
+    facets = dict.fromkeys(("contact_facets", "insulation_facets"), np.zeros((0, 3), int))
+    given = {
+        "points": mesh.points, "cells": mesh.cells, "coefficient": coefficient, "x": x, **facets,
+        "outer_facets": mesh.facets["outer"], "contact": np.zeros(0, int), "outer": np.unique(mesh.facets["outer"]),
+    }  # fmt: skip
+    found = peer_task(peer, python, "assembly", given, repeats)
+    if "failed" in found:
+        return {"code": peer, **found}
+    million = mesh.n_cells / 1e6
+    return {
+        "code": f"{peer} {found['version']}", "full_ms": 1e3 * found["cpu_s"] / million,
+        "full_clock_ms": 1e3 * found["clock_s"] / million,
+        "error": float(np.abs(found["answer"] - ours).max() / np.abs(ours).max()),
+    }  # fmt: skip
 
 
 def bench(name: str, mesh: Mesh, peers: dict[str, str], repeats: int, out: Path | None = None) -> list[dict[str, Any]]:
@@ -110,7 +89,7 @@ def bench(name: str, mesh: Mesh, peers: dict[str, str], repeats: int, out: Path 
     random = np.random.default_rng(20)
     coefficient = random.uniform(0.5, 2.0, mesh.n_cells)
     x = random.normal(size=mesh.n_nodes)
-    row, ours = own_row(name, mesh, coefficient, x, repeats, common.bandwidth())
+    row, ours = own_row(name, mesh, coefficient, x, repeats, bandwidth())
     common.emit(row, out)
     rows = [row]
     for peer, python in peers.items():
@@ -128,15 +107,17 @@ def bench(name: str, mesh: Mesh, peers: dict[str, str], repeats: int, out: Path 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--peer", action="append", default=[], metavar="NAME=PYTHON", help="scikit-fem, sfepy, dolfinx")
+    parser.add_argument(
+        "--peer", action="append", default=[], metavar="NAME=PYTHON", help="scikit-fem, sfepy, ngsolve, dolfinx"
+    )
     parser.add_argument("--repeats", type=int, default=15)
     parser.add_argument("--out", type=Path, help="append the rows to this file")
     options = parser.parse_args()
     peers = dict(peer.split("=", 1) for peer in options.peer)
-    common.emit({"benchmark": "assembly", **common.machine()}, options.out)
+    common.emit({"benchmark": "assembly", **machine()}, options.out)
     rows = bench("graded", graded_mesh(), peers, options.repeats, options.out)
     rows += bench("uniform", uniform_mesh(), peers, options.repeats, options.out)
-    print(common.table(rows, {
+    print(markdown(rows, {
         "mesh": "", "code": "", "edges_ms": ".1f", "full_ms": ".1f", "limit_ms": ".1f", "share_of_bandwidth": ".0%",
         "times_ours": ".0f", "error": ".1e", "threads_agree": "", "goals_met": "", "failed": "",
     }))  # fmt: skip

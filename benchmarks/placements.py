@@ -21,6 +21,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 import common
 import numpy as np
 
+from rfasim.bench.problems import devices
 from rfasim.case import Case, case_from_dict
 from rfasim.complaints import near
 from rfasim.domain import Domain, build_domain
@@ -37,37 +38,6 @@ MESH = {"grow": 0.6, "max_size": 8e-3, "zone_size": 8e-3}
 SMALLEST, LARGEST = 8.0, 170.0  # degrees: dihedral angles beyond these are failures
 SPREAD = 0.05  # of the resistance, over poses in the middle
 ASYMMETRY = 1e-3  # of the admittance matrix, read off as currents
-
-# What a family that has no models needs beside its pose.
-PLAIN: dict[str, dict[str, Any]] = {
-    "ball": {"radius": 0.0015},
-    "spheroid": {"semi_axes": (0.01, 0.001)},
-    "rod": {"diameter": 0.0015},
-    "custom": {
-        "parts": [
-            {"name": "shaft", "points": [(0, 0, 0), (0, 0, 0.1)], "diameter": 0.0018},
-            {"name": "left", "points": [(0, 0, 0.004), (0.008, 0, -0.004), (0.016, 0, 0)], "diameter": 0.0008},
-            {"name": "right", "points": [(0, 0, 0.004), (-0.008, 0, -0.004), (-0.016, 0, 0)], "diameter": 0.0008},
-        ],
-        "conducting": [
-            {"name": "ring", "part": "shaft", "start": 0.015, "end": 0.025},
-            {"name": "left", "part": "left", "start": 0.003, "terminal": "arms"},
-            {"name": "right", "part": "right", "start": 0.003, "terminal": "arms"},
-        ],
-    },
-}
-
-
-def devices() -> dict[str, dict[str, Any]]:
-    """Each family, and each of its models: name -> what the electrode is in a case, but for its pose."""
-    found: dict[str, dict[str, Any]] = {}
-    for kind in ALL_DEVICES:
-        if kind.through:
-            continue
-        family = str(get_args(kind.model_fields["device"].annotation)[0])
-        found[family] = {"device": family, **PLAIN.get(family, {})}
-        found |= {model: {"device": family, "model": model} for model in kind.MODELS}
-    return found
 
 
 def drawn_direction(random: np.random.Generator) -> Array:

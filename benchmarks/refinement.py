@@ -20,6 +20,7 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 import common
 
+from rfasim.bench.tables import markdown
 from rfasim.case import Case, case_from_dict
 from rfasim.outcome import volume_ml, zone_measures
 from rfasim.simulation import Simulation
@@ -107,7 +108,7 @@ def main() -> None:
         row = {"case": case.name, "ready": options.ready, "where": options.where, "fineness": fineness}
         rows.append(row | run(case, options.until))
         common.emit(rows[-1], options.out)
-    print(common.table(rows, COLUMNS))
+    print(markdown(rows, COLUMNS))
     fine = rows[-1]
     for row in rows[:-1]:
         off = {key: 100 * (row[key] / fine[key] - 1) for key in COMPARED if row[key] and fine[key]}

@@ -11,31 +11,23 @@ from __future__ import annotations
 import argparse
 import itertools
 from functools import partial
-from typing import Any
 
 from common import in_turn
 
-from rfasim.case import case_from_dict
+from rfasim.bench.problems import AXISYMMETRIC, problem
+from rfasim.case import Case
 from rfasim.frame import Frame
 from rfasim.simulation import Simulation
 
-PLACES: dict[str, dict[str, Any]] = {"half plane": {"domain": {"axisymmetric": True}}, "three dimensions": {}}
+PLACES: dict[str, dict[str, str]] = {"half plane": AXISYMMETRIC, "three dimensions": {}}
 POWERS = ("15 W", "30 W")
-NEEDLE = {"device": "cooled_wet_needle", "model": "perfused_cooled", "tip": ["0 mm", "0 mm", "-15 mm"]}
 INFUSIONS = {"dry": "0 ml/min", "1 ml/min of 5 %": "1 ml/min"}
 
 
-def case(changes: dict[str, Any], power: str, rate: str, duration: str) -> Any:
+def case(changes: dict[str, str], power: str, rate: str, duration: str) -> Case:
     """A perfused-cooled needle in perfused liver; the infusion begins a minute before."""
-    return case_from_dict(
-        {
-            "name": "saline",
-            "electrodes": [NEEDLE],
-            "generator": {"protocol": "constant_power", "power": power, "duration": duration},
-            "saline": {"infusions": [{"rate": rate, "concentration": "5 %", "before": "1 min"}]}, **changes,
-        },
-        from_file=True,
-    )  # fmt: skip
+    own = {"generator.power": power, "generator.duration": duration, "saline.infusions.0.rate": rate}
+    return problem("saline", {**changes, **own})
 
 
 def tell(simulation: Simulation, frame: Frame) -> str:

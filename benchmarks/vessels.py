@@ -13,27 +13,12 @@ from pathlib import Path
 
 from common import in_turn
 
+from rfasim.bench.problems import VESSELS
 from rfasim.case import load_case
 from rfasim.frame import Frame
 from rfasim.simulation import Simulation
 
 NEEDLE = Path(__file__).resolve().parents[1] / "cases" / "needle.yaml"
-VESSELS = """[
-  {name: portal, kind: portal, points: [[-40 mm, -60 mm, 20 mm], [-20 mm, 0 mm, 10 mm]], diameter: 8 mm, velocity: 13 cm/s},
-  {name: portal a, kind: portal, diameter: 5 mm, points: [[-20 mm, 0 mm, 10 mm], [-14 mm, 20 mm, 4 mm], [-10 mm, 60 mm, 0 mm]]},
-  {name: portal b, kind: portal, diameter: 4 mm, points: [[-20 mm, 0 mm, 10 mm], [0 mm, 14 mm, 20 mm], [30 mm, 30 mm, 50 mm]]},
-  {name: portal a1, kind: portal, diameter: 2 mm,
-   points: [[-14 mm, 20 mm, 4 mm], [-4 mm, 14 mm, -10 mm], [20 mm, 12 mm, -30 mm]]},
-  {name: portal b1, kind: portal, diameter: 2.5 mm, points: [[0 mm, 14 mm, 20 mm], [14 mm, 8 mm, 10 mm], [50 mm, 10 mm, 0 mm]]},
-  {name: hepatic, kind: hepatic, diameter: 6 mm, velocity: 6 cm/s,
-   points: [[20 mm, -10 mm, -50 mm], [16 mm, -8 mm, 0 mm], [10 mm, -30 mm, 55 mm]]},
-  {name: hepatic 1, kind: hepatic, diameter: 2.5 mm, points: [[50 mm, 0 mm, 5 mm], [30 mm, -4 mm, 2 mm], [16 mm, -8 mm, 0 mm]]},
-  {name: hepatic 2, kind: hepatic, diameter: 2 mm,
-   points: [[-10 mm, -10 mm, -30 mm], [4 mm, -14 mm, -10 mm], [16 mm, -8 mm, 0 mm]]},
-  {name: artery, kind: artery, diameter: 1.5 mm, velocity: 20 cm/s,
-   points: [[-36 mm, -60 mm, 26 mm], [-16 mm, 2 mm, 16 mm], [-6 mm, 12 mm, 10 mm]]},
-  {name: artery 1, kind: artery, diameter: 1 mm, points: [[-6 mm, 12 mm, 10 mm], [4 mm, 8 mm, -4 mm]]},
-]"""  # noqa: E501  (a vessel a line)
 SETS = {
     "no vessel": [],
     "ten vessels, four of them meshed": [("vessels", VESSELS)],

@@ -62,6 +62,19 @@ def _threads(text: str) -> int:
     return int(text)
 
 
+def _rounds(text: str) -> int:
+    if not text.isdecimal() or not 1 <= int(text) <= 100:
+        raise argparse.ArgumentTypeError(f"'{text}' is no number of rounds; give 1 to 100")
+    return int(text)
+
+
+def _number(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"'{text}' is no number") from None
+
+
 def _users(text: str) -> int:
     if not text.isdecimal() or not 1 <= int(text) <= 32:
         raise argparse.ArgumentTypeError(f"'{text}' is no number of users; give 1 to 32")
@@ -251,6 +264,27 @@ def build_parser() -> argparse.ArgumentParser:
         "--verified", metavar="FILE", type=Path,
         help="of the dossier: what 'rfasim verify --json' printed (default: verify --quick is run)",
     )  # fmt: skip
+
+    bench = verb("bench", measure_times, "how long things take here; exit 1 when a row is slower than a baseline")
+    bench.add_argument("rows", metavar="ROW", nargs="*", help="a row or family, such as micro (default: all)")
+    bench.add_argument("--quick", action="store_true", help="fewer and smaller rows: about a minute of one core")
+    bench.add_argument("--list", action="store_true", help="only say what the rows are")
+    bench.add_argument("--out", metavar="DIR", type=Path, help="also write bench.json, bench.md and plots into DIR")
+    bench.add_argument("--against", metavar="FILE", type=Path, help="compare with a bench.json made before")
+    bench.add_argument(
+        "--max-slowdown", metavar="X", type=_number, help="how many times as slow a row may be (default: 1.3)"
+    )
+    bench.add_argument(
+        "--rounds", metavar="N", type=_rounds, default=1, help="measure all rows N times and keep the medians"
+    )
+    bench.add_argument(
+        "--peers", action="store_true", help="other finite-element libraries on the same mesh and problem instead"
+    )
+    bench.add_argument(
+        "--peer-python", metavar="NAME=PYTHON", action="append", default=[],
+        help="where a library lives in a Python of its own, such as sfepy=/opt/sfepy/bin/python; may be repeated",
+    )  # fmt: skip
+    bench.add_argument("--json", action="store_true", help="print everything as JSON")
 
     schema = verb("schema", print_schema, "print the JSON Schema of case files, for editors")
     schema.add_argument("--study", action="store_true", help="that of study files")
@@ -958,6 +992,17 @@ def validate_physics(options: argparse.Namespace) -> int:
     return validate.report(
         options.studies, options.report, quick=options.quick, as_json=options.json, verified=options.verified,
         draws_flat=validate.DRAWS if flat is None else flat, draws_3d=in_3d or 0,
+    )  # fmt: skip
+
+
+def measure_times(options: argparse.Namespace) -> int:
+    """Measure how long things take."""
+    from rfasim.bench.command import main as bench
+
+    return bench(
+        options.rows, quick=options.quick, list_only=options.list, out=options.out, against=options.against,
+        max_slowdown=options.max_slowdown, as_json=options.json, rounds=options.rounds, peers=options.peers,
+        pythons=options.peer_python,
     )  # fmt: skip
 
 
