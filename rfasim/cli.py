@@ -783,7 +783,7 @@ def answer_study(options: argparse.Namespace) -> int:
 def show_result(options: argparse.Namespace) -> int:
     """Draw the pictures of a result folder, or of a comparison, and print its numbers."""
     from rfasim.plot import make_pictures
-    from rfasim.result import Result
+    from rfasim.result import Result, damaged
     from rfasim.terminal import print_rows, summary_rows
     from rfasim.variants import draw, read_numbers
 
@@ -796,12 +796,14 @@ def show_result(options: argparse.Namespace) -> int:
             _print_comparison(options.folder, compared, picture)
         return DONE
     result = Result.read(options.folder)
+    with damaged(options.folder / "summary.json"):
+        rows = summary_rows(result.summary)
     pictures = make_pictures(result, _say)
     if options.json:
         print(json.dumps(result.summary, indent=2))
         return DONE
     partial = "" if result.summary.get("status") == "complete" else f" ({result.summary.get('status')})"
-    print_rows(summary_rows(result.summary), f"{result.summary['case']}{partial}")
+    print_rows(rows, f"{result.summary['case']}{partial}")
     for picture in pictures:
         print(f"Picture: {picture}")
     return DONE
