@@ -174,7 +174,8 @@ def _changed(data: bytes, path: str, value: Any) -> bytes:
     ("path", "value"),
     [
         ("run", None), ("run", {}), ("zone", []), ("case", 3), ("thermal.max_temperature_c", "hot"),
-        ("run.simulated_s", "x"), ("electrical.mean_power_w", {}), ("electrical.events", [{"reason": "roll_off"}]), ("tumour", 1.5),
+        ("run.simulated_s", "x"), ("electrical.mean_power_w", {}), ("tumour", 1.5),
+        ("electrical.events", [{"reason": "roll_off"}]),
         ("zone.volume_ml", "1"), ("structures", 1.0), ("electrical.roll_offs", None),
     ],
 )  # fmt: skip
