@@ -228,10 +228,13 @@ def _check_nrrd(path: str, nrrd: Any, most: int) -> None:
 def _slicer_segments(path: str, header: Any) -> list[tuple[str, int, int]]:
     """Name, label number and layer of each segment that 3D Slicer describes in the header of a ``.seg.nrrd``."""
     out = []
+    with open(path, "rb") as file:  # pynrrd leaves out the letters that are not ASCII
+        written = file.read(2**20).partition(b"\n\n")[0].decode("utf-8", "replace")
+    names = dict(re.findall(r"^Segment(\d+)_Name:=(.*?)\s*$", written, re.MULTILINE))
     for key in header:
         if match := re.fullmatch(r"Segment(\d+)_LabelValue", str(key)):
             k = match[1]
-            name = str(header.get(f"Segment{k}_Name", f"Segment {k}"))
+            name = str(names.get(k) or header.get(f"Segment{k}_Name", f"Segment {k}"))
             try:
                 out.append((int(k), name, int(header[key]), int(header.get(f"Segment{k}_Layer", 0))))
             except ValueError:
