@@ -38,7 +38,7 @@ def machine() -> dict[str, Any]:
 
     cpu = platform.processor()
     if Path("/proc/cpuinfo").exists():
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        lines = Path("/proc/cpuinfo").read_text(encoding="ascii").splitlines()
         cpu = next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), cpu)
     command = ["git", "describe", "--always", "--dirty"]
     git = subprocess.run(command, cwd=HERE, capture_output=True, text=True, check=False)
@@ -91,7 +91,7 @@ def emit(row: dict[str, Any], out: Path | None) -> None:
     line = json.dumps(row, default=float)
     print(line, flush=True)
     if out is not None:
-        with out.open("a") as file:
+        with out.open("a", encoding="utf-8") as file:
             file.write(line + "\n")
 
 

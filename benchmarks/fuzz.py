@@ -766,7 +766,7 @@ def main() -> int:
     if further and not options.atheris:
         parser.error(f"unknown: {' '.join(further)}")
     if options.child is not None:
-        out = os.fdopen(os.dup(1), "w", buffering=1)
+        out = os.fdopen(os.dup(1), "w", buffering=1, encoding="utf-8")
         os.dup2(2, 1)  # what libraries print is no message
         _work(options.kinds[0], options.child, options.seed, options.seconds, lambda m: out.write(json.dumps(m) + "\n"))
         return 0

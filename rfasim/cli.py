@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import io
 import json
 import os
 import re
@@ -257,6 +258,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         options = build_parser().parse_args(arguments)
     except SystemExit as exit_:  # argparse has said why
         return int(exit_.code or 0)
+    for stream in (sys.stdout, sys.stderr):  # a name that the terminal has no letters for is no reason to fail
+        if isinstance(stream, io.TextIOWrapper) and stream.errors == "strict":
+            stream.reconfigure(errors="backslashreplace")
     try:
         code: int = options.act(options)
         sys.stdout.flush()
@@ -529,8 +533,10 @@ def _forget_another_case(folder: Path, case: Case) -> None:
 
 
 def folder_name(name: str) -> str:
-    """The name of a case as the name of a folder."""
-    return re.sub(r"[^\w.-]+", "_", name).strip("._") or "case"
+    """The name of a case as the name of a folder, on any system."""
+    from rfasim.checkpoint import allowed_name
+
+    return allowed_name(re.sub(r"[^\w.-]+", "_", name).strip("._") or "case")
 
 
 def _prepare_folder(out: Path, case: Case, *, resume: bool, overwrite: bool) -> Any:
