@@ -4,7 +4,7 @@
     python benchmarks/soak.py 20 --seed 7
     python benchmarks/soak.py --only 137       # this one alone, with its case
 
-Each case is a shipped one (every device, protocol and kind of model) with its tissues, tumours, vessels, damage, saline,
+Each case is a shipped one (every device and protocol) with its tissues, tumours, vessels, damage models, saline,
 clamp and generator drawn anew, coarse and some seconds long; it is run as ``rfasim run`` does. Asked of each run:
 it ends; energy is accounted for; all numbers are finite; impedance is positive; the zone does not shrink; every tenth
 goes on from a checkpoint to the same numbers. Asked of all: memory, open files and temporary folders do not grow.
@@ -273,7 +273,7 @@ def main() -> int:
     rows, wrong = soak(options.count, options.seed, options.only)
     first, last = rows[0], rows[-1]
     print(f"{len(rows)} runs in {sum(row['seconds'] for row in rows):.0f} s, {len(wrong)} complaints; "
-          f"memory {first.get('memory_mb')} to {last.get('memory_mb')} MB, {slope_of(rows):+.2f} MB a run over the second "
+          f"memory {first.get('memory_mb')} to {last.get('memory_mb')} MB, {slope_of(rows):+.2f} a run in the second "
           f"half; open files {first.get('open_files')} to {last.get('open_files')}")  # fmt: skip
     for sentence in wrong:
         print(f"WRONG {sentence}")
