@@ -107,7 +107,7 @@ def draw(number: int, seed: int, images: Path) -> tuple[Path, dict[str, Any]]:
     data["circulation"] = {"pringle": clamp, "thrombosis": rng.choice(("report", "occlude"))}
     if data.get("saline") and rng.random() < 0.5:
         data["saline"] = {"infusions": [{"rate": f"{rng.choice((0, 0.5, 2))} ml/min", "concentration": "5 %"}]}
-    elif rng.random() < 0.2:
+    elif data.get("background", "liver") == "liver" and rng.random() < 0.2:
         data["saline"] = {"boluses": [{"at": ["3 mm", "0 mm", "0 mm"], "volume": "1 ml", "concentration": "0.9 %"}]}
     return file.parent, data
 
