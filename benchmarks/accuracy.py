@@ -250,12 +250,12 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--out", type=Path, help="append the rows to this file")
     options = parser.parse_args()
-    reference = json.loads(REFERENCE.read_text()) if REFERENCE.exists() else {}
+    reference = json.loads(REFERENCE.read_text(encoding="utf-8")) if REFERENCE.exists() else {}
     if options.problem == "reference":
         if options.which is None:
             parser.error("say which reference to make: a or b")
         reference[options.which] = make_reference(options.which)
-        REFERENCE.write_text(json.dumps(reference, indent=1, default=float) + "\n")
+        REFERENCE.write_text(json.dumps(reference, indent=1, default=float) + "\n", encoding="utf-8")
         return
     problem = options.problem
     rows = ROWS[problem]

@@ -295,7 +295,7 @@ def main() -> None:
             "python": sys.version.split()[0], "numpy": np.__version__, "cpu": platform.processor(),
             "cores": os.cpu_count(), "threads": 1,
         }  # fmt: skip
-        with open(options.out, "w") as file:
+        with open(options.out, "w", encoding="utf-8") as file:
             json.dump({"machine": machine, "rows": rows}, file, indent=1)
 
 

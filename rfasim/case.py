@@ -755,7 +755,12 @@ def rebased(case: Case, old: Path, new: Path) -> Case:
     """The case with the names of its files, given from folder ``old``, given from folder ``new``."""
 
     def moved(name: str) -> str:
-        return name if os.path.isabs(name) else Path(os.path.relpath(old / name, new)).as_posix()
+        if os.path.isabs(name):
+            return name
+        try:
+            return Path(os.path.relpath(old / name, new)).as_posix()
+        except ValueError:  # on Windows no way leads from one drive to another
+            return (old / name).absolute().as_posix()
 
     def followed(tumour: Tumour) -> Tumour:
         return tumour.model_copy(update={"file": moved(tumour.file)}) if tumour.shape == "labels" else tumour

@@ -12,6 +12,7 @@ import hashlib
 import io
 import json
 import os
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -22,6 +23,12 @@ from rfasim.errors import RunError
 
 _MAGIC = b"rfasim checkpoint 1\n"
 _SLOTS = ("checkpoint.0", "checkpoint.1")
+
+
+def allowed_name(name: str) -> str:
+    """``name`` of a file or folder, changed where Windows keeps it for a device, whatever follows a point."""
+    word, point, rest = name.partition(".")
+    return f"{word}_{point}{rest}" if re.fullmatch(r"con|prn|aux|nul|(com|lpt)\d", word, re.IGNORECASE) else name
 
 
 @contextlib.contextmanager
@@ -135,7 +142,7 @@ def lock(path: Path) -> Any:
         import fcntl
     except ImportError:  # Windows
         return None
-    file = path.open("w")
+    file = path.open("wb")
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -155,7 +162,7 @@ def locked(path: Path, *, shared: bool, wait: bool = False) -> Iterator[bool]:
     except ImportError:  # Windows
         yield True
         return
-    with disk_errors(path), path.open("a") as file:
+    with disk_errors(path), path.open("ab") as file:
         kind = (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | (0 if wait else fcntl.LOCK_NB)
         try:
             fcntl.flock(file, kind)

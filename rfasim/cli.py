@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import io
 import json
 import os
 import re
@@ -309,6 +310,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         options = build_parser().parse_args(arguments)
     except SystemExit as exit_:  # argparse has said why
         return int(exit_.code or 0)
+    for stream in (sys.stdout, sys.stderr):  # a name that the terminal has no letters for is no reason to fail
+        if isinstance(stream, io.TextIOWrapper) and stream.errors == "strict":
+            stream.reconfigure(errors="backslashreplace")
     try:
         code: int = options.act(options)
         sys.stdout.flush()
@@ -581,8 +585,10 @@ def _forget_another_case(folder: Path, case: Case) -> None:
 
 
 def folder_name(name: str) -> str:
-    """The name of a case as the name of a folder."""
-    return re.sub(r"[^\w.-]+", "_", name).strip("._") or "case"
+    """The name of a case as the name of a folder, on any system."""
+    from rfasim.checkpoint import allowed_name
+
+    return allowed_name(re.sub(r"[^\w.-]+", "_", name).strip("._") or "case")
 
 
 def _prepare_folder(out: Path, case: Case, *, resume: bool, overwrite: bool) -> Any:
@@ -835,7 +841,7 @@ def answer_study(options: argparse.Namespace) -> int:
 def show_result(options: argparse.Namespace) -> int:
     """Draw the pictures of a result folder, or of a comparison, and print its numbers."""
     from rfasim.plot import make_pictures
-    from rfasim.result import Result
+    from rfasim.result import Result, damaged
     from rfasim.terminal import print_rows, summary_rows
     from rfasim.variants import draw, read_numbers
 
@@ -848,12 +854,14 @@ def show_result(options: argparse.Namespace) -> int:
             _print_comparison(options.folder, compared, picture)
         return DONE
     result = Result.read(options.folder)
+    with damaged(options.folder / "summary.json"):
+        rows = summary_rows(result.summary)
     pictures = make_pictures(result, _say)
     if options.json:
         print(json.dumps(result.summary, indent=2))
         return DONE
     partial = "" if result.summary.get("status") == "complete" else f" ({result.summary.get('status')})"
-    print_rows(summary_rows(result.summary), f"{result.summary['case']}{partial}")
+    print_rows(rows, f"{result.summary['case']}{partial}")
     for picture in pictures:
         print(f"Picture: {picture}")
     return DONE

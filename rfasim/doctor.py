@@ -175,7 +175,7 @@ def usable_cores() -> float:
     """Cores that this process may use: the affinity mask, and the container's quota if there is one."""
     cores = float(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
     try:
-        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()[:2]
+        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text(encoding="ascii").split()[:2]
         if quota != "max":
             cores = min(cores, int(quota) / int(period))
     except (OSError, ValueError):
@@ -212,7 +212,7 @@ def memory() -> tuple[float, float] | None:
     total = available = None
     try:
         fields = dict(
-            line.split(":", 1) for line in Path("/proc/meminfo").read_text().splitlines() if ":" in line
+            line.split(":", 1) for line in Path("/proc/meminfo").read_text(encoding="ascii").splitlines() if ":" in line
         )
         total = 1024.0 * int(fields["MemTotal"].split()[0])
         available = 1024.0 * int(fields["MemAvailable"].split()[0])
@@ -221,8 +221,8 @@ def memory() -> tuple[float, float] | None:
     if total is None or available is None:
         return None
     try:  # a container's limit
-        limit = float(Path("/sys/fs/cgroup/memory.max").read_text())
-        used = float(Path("/sys/fs/cgroup/memory.current").read_text())
+        limit = float(Path("/sys/fs/cgroup/memory.max").read_text(encoding="ascii"))
+        used = float(Path("/sys/fs/cgroup/memory.current").read_text(encoding="ascii"))
         total, available = min(total, limit), min(available, max(limit - used, 0.0))
     except (OSError, ValueError):  # no limit is the word "max"
         pass

@@ -15,6 +15,8 @@ from rfasim.frames import to_lps
 # what the file calls the frames
 _FRAMES = {"LPS": "LPS", "1": "LPS", "RAS": "RAS", "0": "RAS"}
 _UNITS = ("mm", "cm", "m")
+LARGEST = 10_000_000
+"""bytes of a file that is read; one with a line has 3000"""
 SCHEMA = (
     "https://raw.githubusercontent.com/slicer/slicer/master/Modules/Loadable/Markups/Resources/Schema/"
     "markups-schema-v1.0.3.json#"
@@ -25,10 +27,12 @@ Point = tuple[float, float, float]
 def read_line(path: Path) -> tuple[Point, Point]:
     """The first and the last point [m, LPS] of the one line in a markups file; raises InputError."""
     try:
-        data = json.loads(path.read_text(encoding="utf-8"))
+        with path.open("rb") as file:
+            raw = file.read(LARGEST + 1)
+        data = json.loads(raw.decode("utf-8-sig")) if len(raw) <= LARGEST else None
     except OSError as error:
         raise InputError(str(path), f"cannot be read: {error.strerror or error}") from None
-    except ValueError:
+    except (ValueError, RecursionError):
         raise InputError(str(path), "is no JSON, or cut off; give a markups line (.mrk.json) of 3D Slicer") from None
     markups = data.get("markups") if isinstance(data, dict) else None
     lines = [m for m in markups if isinstance(m, dict) and m.get("type") == "Line"] if isinstance(markups, list) else []
@@ -38,7 +42,8 @@ def read_line(path: Path) -> tuple[Point, Point]:
     frame, unit = str(line.get("coordinateSystem", "LPS")), str(line.get("coordinateUnits", "mm"))
     if frame not in _FRAMES or unit not in _UNITS:
         raise InputError(str(path), f"has coordinates in {frame}, {unit}; LPS or RAS, in mm, cm or m, can be read")
-    points = line.get("controlPoints") or []
+    points = line.get("controlPoints")
+    points = points if isinstance(points, list) else []
     places = [place for point in points if (place := _position(point)) is not None]
     if len(points) != 2 or len(places) != 2:
         found = f"has a line of {len(points)} points"
@@ -55,7 +60,10 @@ def _position(point: Any) -> Point | None:
     where = point.get("position")
     if not isinstance(where, list) or len(where) != 3 or not all(isinstance(x, (int, float)) for x in where):
         return None
-    x, y, z = (float(value) for value in where)
+    try:
+        x, y, z = (float(value) for value in where)
+    except OverflowError:  # a whole number of four hundred digits
+        return None
     return (x, y, z) if all(map(math.isfinite, (x, y, z))) else None
 
 

@@ -312,16 +312,19 @@ class Result:
                 else "does not exist"
             )
             raise InputError(str(folder), f"{reason}; give the folder that 'rfasim run --out' wrote")
-        with _damaged(folder / "summary.json"):
+        with damaged(folder / "summary.json"):
             summary = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
-        with _damaged(folder / "case.yaml"):
+            _check_summary(summary)
+        with damaged(folder / "case.yaml"):
             case_yaml = (folder / "case.yaml").read_text(encoding="utf-8")
-        with _damaged(folder / "history.parquet"):
+        with damaged(folder / "history.parquet"):
             history, units = read_table(folder / "history.parquet")
-        with _damaged(folder / "probes.parquet"):
+            _check_history(history)
+        with damaged(folder / "probes.parquet"):
             probes, _ = read_table(folder / "probes.parquet")
-        with _damaged(folder / "fields.vtkhdf"):
+        with damaged(folder / "fields.vtkhdf"):
             mesh, cell_data, meta = read_mesh(folder / "fields.vtkhdf")
+            _check_meta(meta)
             times, names = read_times(folder / "fields.vtkhdf")
         return cls(folder, summary, history, probes, units, times, names, mesh, cell_data, meta, case_yaml)
 
@@ -331,18 +334,71 @@ class Result:
             raise InputError(
                 str(self.folder), f"there is no field '{name}'; there are {', '.join(self.field_names)}"
             )
-        with _damaged(self.folder / "fields.vtkhdf"):
+        with damaged(self.folder / "fields.vtkhdf"):
             return read_field(self.folder / "fields.vtkhdf", name, time_index)
 
 
 @contextlib.contextmanager
-def _damaged(path: Path) -> Iterator[None]:
+def damaged(path: Path) -> Iterator[None]:
+    """Turns whatever meets a file of a result folder that is missing or damaged into one sentence (InputError)."""
     try:
         yield
     except FileNotFoundError:
         raise InputError(str(path), "is missing from the result folder; run the case again") from None
-    except (OSError, ValueError, KeyError, RuntimeError) as error:
+    except InputError as error:
+        raise InputError(str(path), f"is damaged ({error}); run the case again") from None
+    except Exception as error:  # json, pyarrow and h5py raise what their parsing meets, memory errors included
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise InputError(
             str(path), f"cannot be read ({reason}); the file is damaged, run the case again"
         ) from None
+
+
+def _check_summary(summary: Any) -> None:
+    """Raise ValueError where the parts that pictures go by are something else; what a table needs, it finds out."""
+    if not isinstance(summary, dict) or not isinstance(summary.get("case", ""), str):
+        raise ValueError("it is no summary of a run")
+    for name in ("run", "electrical", "thermal", "zone", "energy", "mesh"):
+        if not isinstance(summary.get(name, {}), dict):
+            raise ValueError(f"its part '{name}' is no group of numbers")
+    events = summary.get("electrical", {}).get("events") or []
+    if not all(isinstance(event, dict) and _is_number(event.get("time_s")) and "reason" in event for event in events):
+        raise ValueError("its events have no times")
+    if not isinstance(summary.get("zone", {}).get("volume_ml", 0.0), (int, float, type(None))):
+        raise ValueError("its zone has no volume")
+
+
+def _check_history(history: Mapping[str, NDArray[Any]]) -> None:
+    """Raise ValueError where a column of readings holds none, or time stands still."""
+    words = ("limited_by", "generator_phase")
+    for name, values in history.items():
+        if name not in words and values.dtype.kind not in "iufb":
+            raise ValueError(f"its column '{name}' holds no numbers")
+    times = history.get("time_s")
+    if history and (times is None or not np.isfinite(times).all() or (np.diff(times) <= 0).any()):
+        raise ValueError("its times do not go on from row to row")
+
+
+def _check_meta(meta: Any) -> None:
+    """Raise ValueError where electrodes or vessels, as pictures need them, are not where they should be."""
+    if not isinstance(meta, dict):
+        raise ValueError("it does not say what the run was of")
+    for group in ("electrodes", "vessels", "tissues"):
+        if not isinstance(meta.get(group, []), list):
+            raise ValueError(f"its {group} are no list")
+    if not all(isinstance(name, str) for name in meta.get("tissues", [])):
+        raise ValueError("its tissues have no names")
+    for electrode in meta.get("electrodes", []):
+        places = [np.asarray(electrode[key], float) for key in ("tip", "direction") if key in electrode]
+        if not all(place.shape == (3,) and np.isfinite(place).all() for place in places):
+            raise ValueError("its electrodes are nowhere")
+        if "direction" in electrode and not np.linalg.norm(electrode["direction"]) > 0:
+            raise ValueError("its electrodes point nowhere")
+    for vessel in meta.get("vessels", []):
+        line = np.asarray(vessel["points"], float)
+        if line.ndim != 2 or line.shape[1] != 3 or not np.isfinite(line).all() or not _is_number(vessel["diameter"]):
+            raise ValueError("its vessels are nowhere")
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) < 1e300

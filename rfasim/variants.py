@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from rfasim.checkpoint import allowed_name
 from rfasim.errors import InputError
 
 if TYPE_CHECKING:
@@ -114,7 +115,7 @@ def folders_of(values: Sequence[str]) -> list[str]:
     names = []
     for value in values:
         text = re.sub(r"[^\w.-]+", "_", re.sub(r"^-(?=[\d.])", "minus_", value))
-        stem = text.strip("._-")[:LONGEST_FOLDER].rstrip("._-") or "value"
+        stem = allowed_name(text.strip("._-")[:LONGEST_FOLDER].rstrip("._-") or "value")
         name, number = stem, 2
         while name.casefold() in taken:
             name, number = f"{stem}_{number}", number + 1

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 if TYPE_CHECKING:
     from rfasim.mesh import Mesh
 
+MOST_PACKED = 1040  # deflate packs no better than 1032 : 1
 VTK_TRIANGLE, VTK_TETRA = 5, 10
 
 
@@ -177,6 +178,7 @@ def read_mesh(path: Path) -> tuple[Mesh, dict[str, NDArray[Any]], dict[str, Any]
 
     with h5py.File(path, "r") as file:
         root, ours = file["VTKHDF"], file["rfasim"]
+        _check_sizes(file)
         axisymmetric = bool(ours["axisymmetric"][()])
         points = root["Points"][:]
         n_corners = 3 if root["Types"][0] == VTK_TRIANGLE else 4
@@ -192,7 +194,20 @@ def read_mesh(path: Path) -> tuple[Mesh, dict[str, NDArray[Any]], dict[str, Any]
             axisymmetric=axisymmetric,
         )
         cell_data = {name: values[:] for name, values in root["CellData"].items()}
+        if any(len(values) != mesh.n_cells for values in cell_data.values()):
+            raise ValueError("its cells have not as many values as there are cells")
         return mesh, cell_data, json.loads(ours["meta"].asstr()[()])
+
+
+def _check_sizes(file: Any) -> None:
+    """Raise ValueError for arrays that announce far more than the file holds, before anything is made room for."""
+    import h5py
+
+    def check(name: str, found: Any) -> None:
+        if isinstance(found, h5py.Dataset) and found.nbytes > 1_000_000 + MOST_PACKED * found.id.get_storage_size():
+            raise ValueError(f"its array '{name}' announces more than the file holds")
+
+    file.visititems(check)
 
 
 def read_times(path: Path) -> tuple[NDArray[np.float64], list[str]]:
@@ -200,7 +215,13 @@ def read_times(path: Path) -> tuple[NDArray[np.float64], list[str]]:
     import h5py
 
     with h5py.File(path, "r") as file:
-        return file["VTKHDF/Steps/Values"][:], list(file["VTKHDF/PointData"])
+        times, fields = file["VTKHDF/Steps/Values"][:], file["VTKHDF/PointData"]
+        if times.dtype.kind != "f" or not np.isfinite(times).all():
+            raise ValueError("its output times are no numbers")
+        expected = (len(times) * int(file["VTKHDF/NumberOfPoints"][0]),)
+        if wrong := [name for name in fields if fields[name].shape != expected]:
+            raise ValueError(f"its field '{wrong[0]}' has not a value for each node and time")
+        return times, list(fields)
 
 
 def read_field(path: Path, name: str, index: int) -> NDArray[np.float32]:

@@ -7,6 +7,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import html
 import math
@@ -19,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rfasim.anatomy.labels import LabelImage, Labels
+from rfasim.anatomy.packed import ALWAYS, unpacks_to_more
 from rfasim.errors import InputError
 from rfasim.frames import UNITS, placed
 
@@ -146,7 +148,7 @@ def _label_table(image: Any) -> dict[int, str]:
 
 def _nrrd(path: str) -> LabelImage:
     data, world, header, layers = nrrd_volume(path)
-    segments = _slicer_segments(header)
+    segments = _slicer_segments(path, header)
     if not layers:
         return LabelImage(_whole(path, data), world, {number: name for name, number, _ in segments})
     # 3D Slicer: layers of segments that overlap, each with numbers of its own; later segments lie over earlier ones
@@ -171,7 +173,7 @@ def nrrd_volume(path: str, most: int = _MOST_VOXELS) -> tuple[NDArray[Any], Arra
     except ImportError:
         raise missing(path, "pynrrd", "images") from None
     try:
-        _count(path, tuple(nrrd.read_header(path)["sizes"]), most)
+        _check_nrrd(path, nrrd, most)
         data, header = nrrd.read(path)
     except InputError:
         raise
@@ -189,7 +191,7 @@ def nrrd_volume(path: str, most: int = _MOST_VOXELS) -> tuple[NDArray[Any], Arra
     rows = [np.array([np.nan] * 3 if row is None else row, dtype=np.float64) for row in directions]
     spatial = [k for k, row in enumerate(rows) if np.isfinite(row).all()]
     layers = [k for k in range(data.ndim) if k not in spatial]
-    if len(spatial) != 3 or len(layers) > 1 or len(rows) != data.ndim:
+    if len(spatial) != 3 or len(layers) > 1 or len(rows) != data.ndim or np.shape(origin) != (3,):
         raise InputError(path, f"has the shape {_times(data.shape)}; a label image is one volume with three dimensions")
     affine = np.eye(4)
     affine[:3, :3] = np.stack([rows[k] for k in spatial], axis=1)
@@ -201,14 +203,42 @@ def nrrd_volume(path: str, most: int = _MOST_VOXELS) -> tuple[NDArray[Any], Arra
     return data, world, header, layers
 
 
-def _slicer_segments(header: Any) -> list[tuple[str, int, int]]:
+def _check_nrrd(path: str, nrrd: Any, most: int) -> None:
+    """Refuse what pynrrd would read for ever: too many voxels, a device as data file, a bomb, lines without end."""
+    with open(path, "rb") as file:
+        header = nrrd.read_header(file)
+        _count(path, tuple(header["sizes"]), most)
+        apart = header.get("data file", header.get("datafile"))
+        data = Path(path).parent / apart if apart is not None else Path(path)
+        if not data.is_file():
+            raise InputError(path, f"has its voxels in {apart}, which is no file; put the two side by side")
+        size = data.stat().st_size
+        if int(header.get("line skip", header.get("lineskip", 0))) > size:
+            raise InputError(path, "skips more lines than there are; is it damaged?")
+        kind = {"gz": "gzip", "gzip": "gzip", "bz2": "bzip2", "bzip2": "bzip2"}.get(str(header["encoding"]))
+        if kind is None:
+            return
+        announced = 2 * 8 * math.prod(int(n) for n in header["sizes"])
+        with contextlib.ExitStack() as stack:
+            packed = file if apart is None else stack.enter_context(open(data, "rb"))
+            if unpacks_to_more(packed, kind, announced):
+                raise InputError(path, "holds far more than the voxels it announces; it is damaged, or made to do harm")
+
+
+def _slicer_segments(path: str, header: Any) -> list[tuple[str, int, int]]:
     """Name, label number and layer of each segment that 3D Slicer describes in the header of a ``.seg.nrrd``."""
     out = []
+    with open(path, "rb") as file:  # pynrrd leaves out the letters that are not ASCII
+        written = file.read(2**20).partition(b"\n\n")[0].decode("utf-8", "replace")
+    names = dict(re.findall(r"^Segment(\d+)_Name:=(.*?)\s*$", written, re.MULTILINE))
     for key in header:
         if match := re.fullmatch(r"Segment(\d+)_LabelValue", str(key)):
             k = match[1]
-            name = str(header.get(f"Segment{k}_Name", f"Segment {k}"))
-            out.append((int(k), name, int(header[key]), int(header.get(f"Segment{k}_Layer", 0))))
+            name = str(names.get(k) or header.get(f"Segment{k}_Name", f"Segment {k}"))
+            try:
+                out.append((int(k), name, int(header[key]), int(header.get(f"Segment{k}_Layer", 0))))
+            except ValueError:
+                raise InputError(path, f"is damaged: label and layer of its segment {k} are no numbers") from None
     return [(name, number, layer) for _, name, number, layer in sorted(out)]
 
 
@@ -223,9 +253,13 @@ def _dicom(path: str) -> LabelImage:
         raise missing(path, "highdicom", "dicom") from None
     file = _seg_file(path, pydicom)
     try:
+        check_dicom(file)
         seg = highdicom.seg.segread(file)
+        _count(path, (int(seg.Rows), int(seg.Columns), int(seg.NumberOfFrames)))
         names = {int(n): str(seg.get_segment_description(n).segment_label) for n in seg.segment_numbers}
         volume = seg.get_volume(combine_segments=True, skip_overlap_checks=True, dtype=np.int32)
+    except InputError:
+        raise
     except MemoryError:
         raise InputError(path, "has more voxels than fit into memory; crop it") from None
     except Exception as error:  # pydicom and highdicom raise what their parsing meets
@@ -242,13 +276,16 @@ def _seg_file(path: str, pydicom: Any) -> str:
     found = []
     for file in files:
         try:
+            check_dicom(file)
             data = pydicom.dcmread(file, stop_before_pixels=True, specific_tags=["SOPClassUID", "Modality"])
+            what, kind = str(data.get("SOPClassUID", "")), str(data.get("Modality", "")) or "other"
+        except InputError:
+            raise
         except Exception:
             continue  # not DICOM, or not readable: said below when nothing else is there
-        if str(data.get("SOPClassUID", "")) == SEG:
+        if what == SEG:
             found.append(file)
         else:
-            kind = str(data.get("Modality", "")) or "other"
             kinds[kind] = kinds.get(kind, 0) + 1
     if len(found) == 1:
         return str(found[0])
@@ -259,6 +296,21 @@ def _seg_file(path: str, pydicom: Any) -> str:
         there = ", ".join(f"{count} {kind}" for kind, count in sorted(kinds.items()))
         raise InputError(path, f"holds no segmentation (DICOM SEG), but {there}; segment the scan, or give its SEG")
     raise InputError(path, f"holds no DICOM that can be read; give {KINDS}")
+
+
+def check_dicom(file: str | Path) -> None:
+    """Refuse a file that is packed as a whole and would fill the memory; raises what pydicom does for no DICOM."""
+    import pydicom
+
+    meta: Any = pydicom.filereader.read_file_meta_info(str(file))
+    if str(meta.get("TransferSyntaxUID", "")) != str(pydicom.uid.DeflatedExplicitVRLittleEndian):
+        return
+    if "FileMetaInformationGroupLength" not in meta:
+        raise InputError(str(file), "is deflated and does not say where; store it without deflate")
+    with open(file, "rb") as stream:
+        stream.seek(144 + int(meta.FileMetaInformationGroupLength))  # preamble, "DICM", and that length itself
+        if unpacks_to_more(stream, "deflate", 0):
+            raise InputError(str(file), f"unpacks to more than {ALWAYS // 2**30} GiB; store it without deflate")
 
 
 # ------------------------------------------------------------------------------------------------------ values

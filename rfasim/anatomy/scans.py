@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rfasim.anatomy.labels import LabelImage
-from rfasim.anatomy.reading import SEG, first_line, missing, nifti_volume, nrrd_volume, read_labels
+from rfasim.anatomy.reading import SEG, check_dicom, first_line, missing, nifti_volume, nrrd_volume, read_labels
 from rfasim.errors import InputError
 from rfasim.frames import placed
 
@@ -68,11 +68,17 @@ def _series(folder: Path) -> Scan:
     found: dict[str, list[Any]] = {}
     for file in sorted(one for one in folder.rglob("*") if one.is_file()):
         try:
+            check_dicom(file)
             data = pydicom.dcmread(file)
+            kind = str(data.get("SOPClassUID", ""))
+            is_slice = kind != SEG and "ImagePositionPatient" in data and "PixelData" in data
+            series = str(data.get("SeriesInstanceUID", ""))
+        except InputError:
+            raise
         except Exception:
-            continue  # not DICOM: said below when nothing else is there
-        if str(data.get("SOPClassUID", "")) != SEG and "ImagePositionPatient" in data and "PixelData" in data:
-            found.setdefault(str(data.get("SeriesInstanceUID", "")), []).append(data)
+            continue  # not DICOM, or damaged: said below when nothing else is there
+        if is_slice:
+            found.setdefault(series, []).append(data)
     if len(found) != 1:
         counts = ", ".join(f"{len(slices)} slices" for slices in found.values())
         what = f"holds {len(found)} series ({counts}); give a folder with one" if found else (

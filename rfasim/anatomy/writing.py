@@ -75,13 +75,17 @@ def write_seg_nrrd(path: Path, image: LabelImage) -> None:
         colour = COLOURS[k % len(COLOURS)]
         extent = " ".join(f"{a} {b}" for a, b in zip(low, high, strict=True))
         header |= {
-            f"Segment{k}_ID": f"Segment_{number}", f"Segment{k}_Name": image.names.get(number, f"label {number}"),
+            f"Segment{k}_ID": f"Segment_{number}", f"Segment{k}_Name": f"<{k}>",
             f"Segment{k}_LabelValue": str(number), f"Segment{k}_Layer": "0", f"Segment{k}_Extent": extent,
             f"Segment{k}_Color": " ".join(f"{part:g}" for part in colour),
         }  # fmt: skip
     buffer = io.BytesIO()
     nrrd.write(buffer, np.asfortranarray(image.data), header)
-    write_bytes(path, buffer.getvalue())
+    lines, _, voxels = buffer.getvalue().partition(b"\n\n")
+    for k, number in enumerate(sorted(image.present)):  # pynrrd writes ASCII only; 3D Slicer reads UTF-8
+        name = " ".join(image.names.get(number, f"label {number}").split())
+        lines = lines.replace(f"Segment{k}_Name:=<{k}>".encode(), f"Segment{k}_Name:={name}".encode())
+    write_bytes(path, lines + b"\n\n" + voxels)
 
 
 def write_dicom_seg(path: Path, image: LabelImage, series: Sequence[Any], *, description: str = "rfasim") -> None:

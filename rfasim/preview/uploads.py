@@ -66,6 +66,8 @@ def _is_scan(path: Path) -> bool:
     name = path.name.lower()
     if name.endswith((".nrrd",)):
         data, _, header, layers = nrrd_volume(str(path), MOST_VOXELS)
+        if "data file" in header or "datafile" in header:  # a file that nobody gave: it could be any of the server's
+            raise InputError(path.name, "has its voxels in another file; give one that holds both")
         if layers or any("segment" in str(key).lower() for key in header):
             return False
     elif name.endswith((".nii", ".nii.gz")):
