@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rfasim.case import Case, Domain
+from rfasim.electrodes import Device
 from rfasim.errors import InputError
 
 Array = NDArray[Any]
@@ -41,6 +42,8 @@ class Setting:
     heat_tolerance: float
     potential_tolerance: float
     first_step: float
+    shaft: float
+    """how much of an insulated shaft stays behind the conducting part"""
     reach: float
     """how far around the conducting part vessels are looked at; how far the domain goes, where its boundary lets it"""
     frames: int
@@ -54,12 +57,12 @@ LEVELS: dict[Level, Setting] = {
     "coarse": Setting(
         size=0.8e-3, rim_size=0.8e-3, grow=1.0, zone_size=3e-3, zone_reach=0.012, vessel_size=4e-3, resolve_from=4e-3,
         tolerance=6.0, admittance_tolerance=0.04, max_step=150.0, heat_tolerance=1e-3, potential_tolerance=2e-4,
-        first_step=5.0, reach=0.04, frames=5,
+        first_step=5.0, shaft=0.02, reach=0.04, frames=5,
     ),
     "fine": Setting(
         size=0.6e-3, rim_size=0.3e-3, grow=0.8, zone_size=3e-3, zone_reach=0.015, vessel_size=3e-3, resolve_from=4e-3,
         tolerance=1.0, admittance_tolerance=0.01, max_step=40.0, heat_tolerance=1e-3, potential_tolerance=1e-4,
-        first_step=0.2, reach=0.06, frames=20,
+        first_step=0.2, shaft=1.0, reach=0.06, frames=20,
     ),
 }  # fmt: skip
 
@@ -98,6 +101,7 @@ def at_level(case: Case, level: Level) -> Case:
     resolve = {"resolve_from": max(s.resolve_from, circulation.resolve_from)}
     return case.model_copy(
         update={
+            "electrodes": tuple(_shortened(one, s.shaft) for one in case.electrodes),
             "mesh": mesh,
             "domain": _smaller(case, s.reach),
             "anatomy": anatomy,
@@ -107,6 +111,20 @@ def at_level(case: Case, level: Level) -> Case:
             "output": case.output.model_copy(update={"frames_every": case.generator.duration / s.frames}),
         }
     )
+
+
+def _shortened(device: Device, shaft: float) -> Device:
+    """The device without the part of its shaft that is farther than ``shaft`` behind what conducts: there it is a thin
+    hole that costs as many cells as the zone."""
+    whole = getattr(device, "shaft_length", None)
+    if whole is None:
+        return device
+    points = device.filling()[0]
+    conducting = np.any([contact.holds(points) for contact in device.contacts()], axis=0)
+    if not conducting.any():
+        return device
+    used = float(np.max((device.tip_point - points[conducting]) @ device.axis)) + shaft
+    return device if used >= whole else device.model_copy(update={"shaft_length": used})
 
 
 def _smaller(case: Case, reach: float) -> Domain:

@@ -338,7 +338,7 @@ def told_of(summary: Mapping[str, Any], case: Case, asked: Case, domain: Domain)
         case.every_tumour[path].name or path: 0.5 * np.sum(shape.bounds(), axis=0)
         for path, shape in domain.tumours.items()
     }
-    crossed = sorted({k for k, _ in crossings(case, domain.vessels)})
+    crossed = sorted({k for k, _ in crossings(asked, domain.vessels)})
     pierced = [(domain.vessels[k].name, domain.vessels[k].diameter) for k in crossed]
     return {
         "numbers": numbers_of(summary),

@@ -384,46 +384,57 @@ def _to_segment(
     return x * x + y * y + z * z
 
 
+# Simplices are looked at in blocks of so many neighbours.
+BLOCK = 16
+
+
 @kernel
-def _distances(out: Array, points: Array, corners: Array, centres: Array, radii: Array) -> None:
+def _distances(out: Array, points: Array, corners: Array, centres: Array, radii: Array, middles: Array,
+               reaches: Array) -> None:  # fmt: skip
     """Distance of each point (n, 3) to the nearest triangle (s, 3, 3) or segment (s, 2, 3); ``out`` comes with
-    distances to some point of the surface."""
+    distances to some point of the surface. ``middles`` and ``reaches``: balls around each block of simplices."""
     triangles = corners.shape[1] == 3
+    count = corners.shape[0]
     for i in range(points.shape[0]):
         px, py, pz = points[i, 0], points[i, 1], points[i, 2]
         best = out[i]
-        for j in range(corners.shape[0]):
-            # a simplex whose enclosing ball is farther than the best so far need not be looked at
-            cx, cy, cz = px - centres[j, 0], py - centres[j, 1], pz - centres[j, 2]
-            reach = best + radii[j]
+        for block in range(middles.shape[0]):
+            cx, cy, cz = px - middles[block, 0], py - middles[block, 1], pz - middles[block, 2]
+            reach = best + reaches[block]
             if cx * cx + cy * cy + cz * cz >= reach * reach:
                 continue
-            ax, ay, az = corners[j, 0, 0], corners[j, 0, 1], corners[j, 0, 2]
-            bx, by, bz = corners[j, 1, 0], corners[j, 1, 1], corners[j, 1, 2]
-            nearest = _to_segment(px, py, pz, ax, ay, az, bx, by, bz)
-            if triangles:
-                qx, qy, qz = corners[j, 2, 0], corners[j, 2, 1], corners[j, 2, 2]
-                nearest = min(nearest, _to_segment(px, py, pz, bx, by, bz, qx, qy, qz))
-                nearest = min(nearest, _to_segment(px, py, pz, qx, qy, qz, ax, ay, az))
-                ux, uy, uz = bx - ax, by - ay, bz - az
-                vx, vy, vz = qx - ax, qy - ay, qz - az
-                wx, wy, wz = px - ax, py - ay, pz - az
-                nx, ny, nz = uy * vz - uz * vy, uz * vx - ux * vz, ux * vy - uy * vx
-                square = nx * nx + ny * ny + nz * nz
-                if square > 0.0:
-                    # barycentric coordinates of the foot of the perpendicular
-                    s = (
-                        wx * (vy * nz - vz * ny) + wy * (vz * nx - vx * nz) + wz * (vx * ny - vy * nx)
-                    ) / square
-                    t = (
-                        wx * (ny * uz - nz * uy) + wy * (nz * ux - nx * uz) + wz * (nx * uy - ny * ux)
-                    ) / square
-                    if s >= 0.0 and t >= 0.0 and s + t <= 1.0:
-                        height = wx * nx + wy * ny + wz * nz
-                        nearest = min(nearest, height * height / square)
-            distance = math.sqrt(nearest)
-            if distance < best:
-                best = distance
+            for j in range(block * BLOCK, min((block + 1) * BLOCK, count)):
+                # a simplex whose enclosing ball is farther than the best so far need not be looked at
+                cx, cy, cz = px - centres[j, 0], py - centres[j, 1], pz - centres[j, 2]
+                reach = best + radii[j]
+                if cx * cx + cy * cy + cz * cz >= reach * reach:
+                    continue
+                ax, ay, az = corners[j, 0, 0], corners[j, 0, 1], corners[j, 0, 2]
+                bx, by, bz = corners[j, 1, 0], corners[j, 1, 1], corners[j, 1, 2]
+                nearest = _to_segment(px, py, pz, ax, ay, az, bx, by, bz)
+                if triangles:
+                    qx, qy, qz = corners[j, 2, 0], corners[j, 2, 1], corners[j, 2, 2]
+                    nearest = min(nearest, _to_segment(px, py, pz, bx, by, bz, qx, qy, qz))
+                    nearest = min(nearest, _to_segment(px, py, pz, qx, qy, qz, ax, ay, az))
+                    ux, uy, uz = bx - ax, by - ay, bz - az
+                    vx, vy, vz = qx - ax, qy - ay, qz - az
+                    wx, wy, wz = px - ax, py - ay, pz - az
+                    nx, ny, nz = uy * vz - uz * vy, uz * vx - ux * vz, ux * vy - uy * vx
+                    square = nx * nx + ny * ny + nz * nz
+                    if square > 0.0:
+                        # barycentric coordinates of the foot of the perpendicular
+                        s = (
+                            wx * (vy * nz - vz * ny) + wy * (vz * nx - vx * nz) + wz * (vx * ny - vy * nx)
+                        ) / square
+                        t = (
+                            wx * (ny * uz - nz * uy) + wy * (nz * ux - nx * uz) + wz * (nx * uy - ny * ux)
+                        ) / square
+                        if s >= 0.0 and t >= 0.0 and s + t <= 1.0:
+                            height = wx * nx + wy * ny + wz * nz
+                            nearest = min(nearest, height * height / square)
+                distance = math.sqrt(nearest)
+                if distance < best:
+                    best = distance
         out[i] = best
 
 
@@ -452,12 +463,19 @@ def distance_to_surface(points: Array, corners: Array, only: Literal["smallest",
     radii = np.linalg.norm(simplices - centres[:, None], axis=2).max(axis=1, initial=0.0)
     if len(simplices) == 0:
         return np.full(len(queries), np.inf)
-    distances = np.asarray(cKDTree(centres).query(queries)[0])
+    tree = cKDTree(centres, leafsize=BLOCK)
+    distances = np.asarray(tree.query(queries)[0])
     if only is not None:  # a point's distance is at most that to a middle, at least that less the largest radius
         least = distances - radii.max()
         asked = least <= distances.min() if only == "smallest" else distances >= least.max()
         queries, distances = np.ascontiguousarray(queries[asked]), distances[asked]
-    _distances(distances, queries, np.ascontiguousarray(simplices), centres, radii)
+    near = tree.indices  # neighbours one after the other
+    simplices, centres, radii = simplices[near], centres[near], radii[near]
+    starts = np.arange(0, len(centres), BLOCK)
+    sizes = np.diff(starts, append=len(centres))
+    middles = np.add.reduceat(centres, starts) / sizes[:, None]
+    away = np.linalg.norm(centres - np.repeat(middles, sizes, axis=0), axis=1) + radii
+    _distances(distances, queries, simplices, centres, radii, middles, np.maximum.reduceat(away, starts))
     return distances
 
 
