@@ -31,7 +31,7 @@ def emit(row: dict[str, Any], out: Path | None) -> None:
     line = json.dumps(row, default=float)
     print(line, flush=True)
     if out is not None:
-        with out.open("a") as file:
+        with out.open("a", encoding="utf-8") as file:
             file.write(line + "\n")
 
 

@@ -55,7 +55,7 @@ SEVERAL_CONTACTS, SEVERAL_SIZE = 1e-4, 0.6e-3
 together, heat each other, and dry early"""
 LEVELS: dict[Level, Setting] = {
     "coarse": Setting(
-        size=0.8e-3, rim_size=0.8e-3, grow=1.0, zone_size=3e-3, zone_reach=0.012, vessel_size=4e-3, resolve_from=4e-3,
+        size=0.8e-3, rim_size=0.8e-3, grow=1.0, zone_size=3e-3, zone_reach=0.011, vessel_size=4e-3, resolve_from=4e-3,
         tolerance=6.0, admittance_tolerance=0.04, max_step=150.0, heat_tolerance=1e-3, potential_tolerance=2e-4,
         first_step=5.0, shaft=0.02, reach=0.04, frames=5,
     ),
