@@ -83,7 +83,8 @@ def measure(change: dict[str, Any], folder: Path) -> dict[str, Any]:
     difference = fine["difference"] or {}
     return {
         "placement": {key: value for key, value in change.items() if key not in ("entry",)},
-        "zone_s": round(coarse["zone_s"], 2), "coarse_s": round(coarse["clock_s"], 2), "coarse_cpu_s": round(coarse["cpu_s"], 2),
+        "zone_s": round(coarse["zone_s"], 2),
+        "coarse_s": round(coarse["clock_s"], 2), "coarse_cpu_s": round(coarse["cpu_s"], 2),
         "fine_s": round(fine["clock_s"], 2), "fine_cpu_s": round(fine["cpu_s"], 2),
         "coarse_ml": round(coarse["history"]["zone_volume_ml"][-1], 2),
         "fine_ml": round(fine["history"]["zone_volume_ml"][-1], 2),

@@ -17,6 +17,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal
 
+from rfasim.threads import THREAD_VARIABLES
+
 Verdict = Literal["ok", "advice", "fault"]
 
 MODULES = {
@@ -24,7 +26,6 @@ MODULES = {
     "pynrrd": "nrrd",
     "scikit-image": "skimage",
 }  # distribution (with '-') -> module, where they differ by more than that
-THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
 EXTRAS = {
     "viz": "3-D pictures by VTK (else simpler ones)",
     "images": "label maps from NIfTI files",

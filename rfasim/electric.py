@@ -64,6 +64,8 @@ class Potential:
         self.currents = self.admittance.copy()
         self.conductance = np.zeros(space.n_edges, dtype)
         self._past: list[tuple[float, Array]] = []
+        self.is_fresh = False
+        """whether the fields were solved for the last conductances, not kept from some that were nearly the same"""
         self._solved: Array | None = None  # the conductances that the fields were solved for
         self._carried: list[float] = []  # what each field carries with their sizes; made when it is asked for
 
@@ -78,7 +80,8 @@ class Potential:
         self.far_diagonal = None
         if self.far_field is not None:
             self.far_diagonal = self.far_field.diagonal(admittivity, self.space.n_nodes)
-        if time is None or self._moved() > KEPT_UNTIL:
+        self.is_fresh = time is None or self._moved() > KEPT_UNTIL
+        if self.is_fresh:
             self._solve_fields(time)
         for q in range(len(self.ports)):
             current = self.space.multiply(self.conductance, self.fields[q])

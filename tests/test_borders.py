@@ -11,7 +11,7 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "rfasim"
-EVERYBODY = {"errors", "jit"}  # they know nobody, so everybody may know them
+EVERYBODY = {"errors", "jit", "threads"}  # they know nobody, so everybody may know them
 Graph = dict[str, set[str]]
 
 

@@ -18,8 +18,6 @@ from rfasim.jit import kernel
 from rfasim.solver.linear import sweep
 
 Array = np.ndarray[Any, Any]
-ONE_THREAD = {name: "1" for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")}
-"""For the environment of what is measured: threads of a BLAS spin while they wait, and spoil what runs beside them."""
 
 
 def machine() -> dict[str, Any]:

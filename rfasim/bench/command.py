@@ -12,10 +12,11 @@ from pathlib import Path
 from typing import Any
 
 from rfasim.bench import gate
-from rfasim.bench.clock import ONE_THREAD, machine
+from rfasim.bench.clock import machine
 from rfasim.bench.rows import BYTES_PER_CELL, Row, choose
 from rfasim.bench.tables import COLUMNS, exponent, ladders, lines_of, page, seconds, sentences
 from rfasim.errors import InputError
+from rfasim.threads import ONE_THREAD
 
 AGAIN = 2
 """how often a row that was too slow is measured again: what is slow by chance is not slow three times"""

@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from rfasim.bench.clock import ONE_THREAD, measure
+from rfasim.bench.clock import measure
 from rfasim.bench.problems import LOOSE, TINY, finer, problem
 from rfasim.bench.runs import run_case
 from rfasim.case import Case
@@ -32,6 +32,7 @@ from rfasim.solver import kernels
 from rfasim.solver.level_set import volume_above
 from rfasim.solver.linear import System
 from rfasim.solver.space import Space
+from rfasim.threads import ONE_THREAD
 
 SCRIPT = Path(__file__).with_name("peer_process.py")
 TASKS = ("assembly", "solve", "run")

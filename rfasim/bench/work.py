@@ -13,9 +13,10 @@ from typing import Any
 
 import numpy as np
 
-from rfasim.bench.clock import ONE_THREAD, Reference, seconds_of
+from rfasim.bench.clock import Reference, seconds_of
 from rfasim.jit import CACHE_FOLDER
 from rfasim.summary import peak_memory_mb
+from rfasim.threads import ONE_THREAD
 
 Facts = Mapping[str, Any]
 COUNTS = ("nodes", "cells", "steps", "rejected", "newton", "cg_potential", "cg_heat", "iterations", "found")

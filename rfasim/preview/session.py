@@ -8,6 +8,7 @@ import functools
 import itertools
 import json
 import multiprocessing
+import os
 import shutil
 import struct
 import tempfile
@@ -26,6 +27,7 @@ from rfasim.preview import uploads
 from rfasim.preview.draft import Draft
 from rfasim.preview.work import RESULT, Band, Inspect, Job, Look, serve, surface_at
 from rfasim.tables import strict_json
+from rfasim.threads import ONE_THREAD
 
 Message = str | bytes
 Worker = Literal["coarse", "fine"]
@@ -68,6 +70,8 @@ class Solver:
     def _start(self) -> None:
         context = multiprocessing.get_context("spawn")
         ours, theirs = context.Pipe()
+        for name, number in ONE_THREAD.items():  # two solvers share the machine; they take over what is set here
+            os.environ.setdefault(name, number)
         process = context.Process(target=serve, args=(theirs,), daemon=True, name=f"rfasim {self.name}")
         process.start()
         theirs.close()

@@ -22,12 +22,8 @@ from rfasim.errors import InputError, RunError
 from rfasim.sweep.rows import COMPLETE
 from rfasim.sweep.store import Store
 from rfasim.sweep.work import do_run
+from rfasim.threads import ONE_THREAD
 
-# One thread each, whoever brings it: a worker shares the machine with others.
-ONE_THREAD = {
-    name: "1"
-    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS", "BLIS_NUM_THREADS")
-}
 AHEAD = 2
 """runs given out for each worker, so that none waits for the next"""
 GATHER_EVERY = 5.0
