@@ -207,7 +207,7 @@ def test_the_zone_grows_while_a_run_streams(page: PreviewPage, server: FakeServe
         assert page.page.evaluate("!rfasim.lastRun().growing || document.querySelector('#time').disabled")
         page.page.wait_for_timeout(150)
     grown = [count for count in seen if count]
-    assert len(set(grown)) >= 4
+    assert len(set(grown)) >= 3
     assert grown == sorted(grown)
     page.wait("rfasim.surfaces().includes('zone')")
     page.wait_done()

@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
@@ -34,27 +35,37 @@ CASE = SMALL | {
 }  # fmt: skip
 
 
-@pytest.fixture
-def address(tmp_path: Path) -> Iterator[str]:
-    """What ``rfasim preview`` prints for a small case."""
-    case = tmp_path / "case.yaml"
+@pytest.fixture(scope="module")
+def addresses(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[str]]:
+    """What ``rfasim preview`` prints for a small case, an address for each test."""
+    case = tmp_path_factory.mktemp("preview") / "case.yaml"
     case.write_text(dump_yaml(CASE), encoding="utf-8")
-    line = [sys.executable, "-m", "rfasim", "preview", str(case), "--no-browser"]
+    line = [sys.executable, "-m", "rfasim", "preview", str(case), "--no-browser", "--users", "2"]
     server = subprocess.Popen(line, stderr=subprocess.PIPE, text=True)
     assert server.stderr is not None
-    found = re.search(r"http://\S+", server.stderr.readline())
-    assert found is not None
-    yield found[0]
+    found = [re.search(r"http://\S+", server.stderr.readline()) for _ in range(2)]
+    assert None not in found
+    yield [one[0] for one in found if one]
     server.send_signal(signal.SIGINT)
     assert server.wait(20) == 0
 
 
-@pytest.fixture
-def page(address: str) -> Iterator[PreviewPage]:
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
     with chromium() as browser:
-        page = PreviewPage(browser, address).ready()
-        yield page
-        page.close()
+        yield browser
+
+
+@pytest.fixture
+def address(addresses: list[str]) -> str:
+    return addresses.pop()
+
+
+@pytest.fixture
+def page(browser: Any, address: str) -> Iterator[PreviewPage]:
+    page = PreviewPage(browser, address).ready()  # with cookies of its own
+    yield page
+    page.close()
 
 
 def test_a_needle_is_dragged_and_the_zone_follows(page: PreviewPage, address: str, tmp_path: Path) -> None:

@@ -267,6 +267,7 @@ def test_a_case_tells_how_sure_it_is_over_the_literature_s_ranges(
         "electrodes": [{"device": "needle", "tip": ["0 mm", "0 mm", "-10 mm"], "active_length": "20 mm"}],
         "tumour": {"shape": "ball", "centre": ["0 mm"] * 3, "diameter": "12 mm"}, "zone": {"criterion": "isotherm_50"},
         "domain": {"radius": "40 mm", "height": "80 mm"}, "mesh": {"size": "1.5 mm", "rim_size": "1 mm", "grow": 1},
+        "time": {"tolerance": "2 K", "admittance_tolerance": 0.05},
     }  # fmt: skip
     (tmp_path / "case.yaml").write_text(dump_yaml(case), encoding="utf-8")
     words = ["run", str(tmp_path / "case.yaml"), "--out", str(tmp_path / "out"), "--quiet", "--no-pictures"]
