@@ -17,13 +17,12 @@ import common
 import numpy as np
 
 from rfasim.bench.clock import bandwidth, machine, measure
-from rfasim.bench.micro import bytes_moved, graded_mesh
+from rfasim.bench.micro import bytes_moved, csr_assembly, graded_mesh
 from rfasim.bench.peers import peer_task
 from rfasim.bench.tables import markdown
 from rfasim.geometry import Box
 from rfasim.mesh import Mesh
 from rfasim.meshing import build_mesh
-from rfasim.solver import kernels
 from rfasim.solver.space import Array, Space
 
 GOAL_MS, GOAL_SHARE = 10.0, 0.55
@@ -39,13 +38,8 @@ def own_row(name: str, mesh: Mesh, coefficient: Array, x: Array, repeats: int, g
             ) -> tuple[dict[str, Any], Array]:  # fmt: skip
     """Our figures and the product that peers are compared with."""
     space = Space(mesh.points, mesh.cells)
-    matrix, lower_indptr, lower_edges = space.csr_pattern()
+    matrix, full = csr_assembly(space, coefficient)
     g = np.empty(space.n_edges)
-
-    def full() -> None:
-        space.assemble(coefficient, out=g)
-        kernels.expand_to_csr(g, space.indptr, lower_indptr, lower_edges, matrix.data)
-
     edges = measure(lambda: space.assemble(coefficient, out=g), repeats)
     whole = measure(full, repeats)
     one, two = space.assemble(coefficient, threads=1), space.assemble(coefficient, threads=2)

@@ -11,10 +11,12 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from rfasim.threads import ONE_THREAD
+
 # One thread, also for numpy's BLAS: set before numpy is imported. Its threads spin while they wait, which on a busy
 # machine costs more than they bring and spoils what is measured beside them.
-for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
-    os.environ.setdefault(_name, "1")
+for _name, _number in ONE_THREAD.items():
+    os.environ.setdefault(_name, _number)
 
 import numpy as np  # noqa: E402
 

@@ -10,8 +10,6 @@ and what the tests need.
 from __future__ import annotations
 
 import argparse
-import re
-import signal
 import subprocess
 import sys
 import tempfile
@@ -22,7 +20,7 @@ import numpy as np
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT / "tests"))
 
-from browser.pages import PreviewPage, chromium  # noqa: E402
+from browser.pages import PreviewPage, chromium, served  # noqa: E402
 
 PATIENT = ROOT / "cases" / "phantom.yaml"
 LONG = 600
@@ -94,16 +92,6 @@ def patient_of_files(page: PreviewPage, folder: Path, out: Path) -> None:
     shot(page, out, "scan")
 
 
-def opened(arguments: list[str]) -> tuple[subprocess.Popen[str], str]:
-    """A server of the page and its address."""
-    line = [sys.executable, "-m", "rfasim", "preview", *arguments, "--no-browser"]
-    server = subprocess.Popen(line, stderr=subprocess.PIPE, text=True)
-    assert server.stderr is not None
-    found = re.search(r"http://\S+", server.stderr.readline())
-    assert found is not None, "no address"
-    return server, found[0]
-
-
 def main() -> None:
     """The command."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
@@ -112,22 +100,17 @@ def main() -> None:
     parser.add_argument("--only", choices=["walk", "files"])
     options = parser.parse_args()
     options.out.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory() as folder, chromium() as browser:
-        server, address = opened([str(options.case)])
-        try:
-            page = PreviewPage(browser, address).ready()
-            if options.only != "files":
-                walk(page, options.out)
-            if options.only != "walk":
-                made = Path(folder) / "phantom"
-                phantom = [sys.executable, "-m", "rfasim", "phantom", "--out", str(made), "--kind", "nii.gz"]
-                subprocess.run(phantom, check=True, stdout=subprocess.DEVNULL)
-                patient_of_files(page, made, options.out)
-            complaints = [line for line in page.errors if "400" not in line]
-            assert complaints == [], complaints
-        finally:
-            server.send_signal(signal.SIGINT)
-            server.wait(20)
+    with tempfile.TemporaryDirectory() as folder, served(options.case) as (address,), chromium() as browser:
+        page = PreviewPage(browser, address).ready()
+        if options.only != "files":
+            walk(page, options.out)
+        if options.only != "walk":
+            made = Path(folder) / "phantom"
+            phantom = [sys.executable, "-m", "rfasim", "phantom", "--out", str(made), "--kind", "nii.gz"]
+            subprocess.run(phantom, check=True, stdout=subprocess.DEVNULL)
+            patient_of_files(page, made, options.out)
+        complaints = [line for line in page.errors if "400" not in line]
+        assert complaints == [], complaints
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ import os
 import platform
 import re
 import shutil
+import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
@@ -316,3 +317,16 @@ def _extras() -> Iterator[Finding]:
                     "advice" if missing else "ok",
                     finding.advice if missing else "",
                 )
+
+
+def commit() -> str | None:
+    """What git calls the checkout that rfasim is imported from; None where it is no checkout, or without git."""
+    root = Path(__file__).resolve().parents[1]
+    if not (root / ".git").exists():
+        return None
+    command = ["git", "describe", "--always", "--dirty", "--abbrev=12"]
+    try:
+        found = subprocess.run(command, cwd=root, capture_output=True, text=True, check=False, timeout=30)
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return found.stdout.strip() or None

@@ -69,13 +69,18 @@ def run_study(
     try:
         for number, cell in enumerate(cells, start=1):
             watch(number, len(cells), cell)
-            summary, reason, refused = next(runs)
-            if refused:  # what only the mesh can tell, such as a device outside the domain
-                raise InputError(f"{study.name}, cell '{cell.name}'", reason)
-            outcomes.append(failed(cell, reason) if summary is None else compare(cell, summary))
+            outcomes.append(_outcome(study, cell, next(runs)))
     finally:
         runs.close()
     return Score(study, tuple(outcomes), time.perf_counter() - started, shortened=quick and bool(study.shortened))
+
+
+def _outcome(study: Study, cell: Cell, run: Run) -> Outcome:
+    """What a run says of its cell. Raises InputError for what only the mesh can tell, such as a device outside."""
+    summary, reason, refused = run
+    if refused:
+        raise InputError(f"{study.name}, cell '{cell.name}'", reason)
+    return failed(cell, reason) if summary is None else compare(cell, summary)
 
 
 def _run(job: Job) -> Run:
@@ -135,9 +140,13 @@ def main(
     studies = [read_study(path) for path in paths]  # what is wrong is said before anything runs
     scores: list[Score] = []
     for path, study in zip(paths, studies, strict=True):
-        with _Progress(study) as progress:
+        with _Progress() as progress:
+
+            def watch(number: int, count: int, cell: Cell, name: str = study.name, line: _Progress = progress) -> None:
+                line.show(f"{name}: cell {number} of {count}, {cell.name}")
+
             processes = processes_for(len(study.selection(quick)))
-            score = run_study(study, path.resolve().parent, quick=quick, processes=processes, watch=progress.show)
+            score = run_study(study, path.resolve().parent, quick=quick, processes=processes, watch=watch)
         scores.append(score)
         if not as_json:
             print_score(score)
@@ -238,13 +247,8 @@ def _studied(study: Study, quick: bool, runs: Mapping[tuple[int, int], Run]) -> 
     scores = []
     cells = study.selection(quick)
     for d in range(1 + max(draw for draw, _ in runs)):
-        outcomes = []
-        for c, cell in enumerate(cells):
-            summary, reason, refused = runs[d, c]
-            if refused:
-                raise InputError(f"{study.name}, cell '{cell.name}'", reason)
-            outcomes.append(failed(cell, reason) if summary is None else compare(cell, summary))
-        scores.append(Score(study, tuple(outcomes), 0.0, shortened=quick and bool(study.shortened)))
+        outcomes = tuple(_outcome(study, cell, runs[d, c]) for c, cell in enumerate(cells))
+        scores.append(Score(study, outcomes, 0.0, shortened=quick and bool(study.shortened)))
     return Studied(scores[0], tuple(scores[1:]))
 
 
@@ -273,23 +277,18 @@ def _all_runs(jobs: Mapping[Place, Job]) -> dict[Place, Run]:
     todo = sorted(jobs.keys() - found.keys(), key=lambda at: (at[1], jobs[at].case.domain.axisymmetric, at))
     started = time.perf_counter()
     runs = _runs([jobs[place] for place in todo], processes_for(len(todo)))
-    live = sys.stderr.isatty()
     try:
-        for n, place in enumerate(todo):
-            left = f", about {clock((time.perf_counter() - started) / n * (len(todo) - n))} left" if n else ""
-            text = f"{n} of {len(todo)} runs done{left}, next: {jobs[place].case.name}"
-            if live:
-                print(f"\r\x1b[K{text}", end="", file=sys.stderr, flush=True)
-            elif n % max(1, len(todo) // 20) == 0:
-                _say(text)
-            found[place] = next(runs)
+        with _Progress() as progress:
+            for n, place in enumerate(todo):
+                left = f", about {clock((time.perf_counter() - started) / n * (len(todo) - n))} left" if n else ""
+                if progress.is_live or n % max(1, len(todo) // 20) == 0:
+                    progress.show(f"{n} of {len(todo)} runs done{left}, next: {jobs[place].case.name}")
+                found[place] = next(runs)
     except KeyboardInterrupt:
-        _say("\nstopped; runs that are done are kept, and the same command goes on from them")
+        _say("stopped; runs that are done are kept, and the same command goes on from them")
         raise
     finally:
         runs.close()
-        if live:
-            print("\r\x1b[K", end="", file=sys.stderr, flush=True)
     return found
 
 
@@ -318,10 +317,9 @@ def _print_dossier(dossier: Dossier, page: Path) -> None:
 
 
 class _Progress:
-    """Which cell is running, on stderr: one line that changes, or a line each where nobody watches."""
+    """What is running, on stderr: one line that changes, or a line each where nobody watches."""
 
-    def __init__(self, study: Study) -> None:
-        self.name = study.name
+    def __init__(self) -> None:
         self.is_live = sys.stderr.isatty()
 
     def __enter__(self) -> _Progress:
@@ -331,10 +329,9 @@ class _Progress:
         if self.is_live:
             print("\r\x1b[K", end="", file=sys.stderr, flush=True)
 
-    def show(self, number: int, count: int, cell: Cell) -> None:
-        """Say that the cell is running."""
-        text = f"{self.name}: cell {number} of {count}, {cell.name}"
+    def show(self, text: str) -> None:
+        """Say it in place of what was said before."""
         if self.is_live:
             print(f"\r\x1b[K{text}", end="", file=sys.stderr, flush=True)
         else:
-            print(text, file=sys.stderr, flush=True)
+            _say(text)

@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import re
-import signal
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,7 +12,7 @@ import pytest
 
 pytest.importorskip("playwright.sync_api")
 pytest.importorskip("uvicorn")
-from browser.pages import CHROMIUM, PreviewPage, chromium
+from browser.pages import CHROMIUM, PreviewPage, chromium, served
 from small_patient import SMALL
 
 from rfasim.yaml_io import dump_yaml
@@ -40,14 +36,9 @@ def addresses(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[str]]:
     """What ``rfasim preview`` prints for a small case, an address for each test."""
     case = tmp_path_factory.mktemp("preview") / "case.yaml"
     case.write_text(dump_yaml(CASE), encoding="utf-8")
-    line = [sys.executable, "-m", "rfasim", "preview", str(case), "--no-browser", "--users", "2"]
-    server = subprocess.Popen(line, stderr=subprocess.PIPE, text=True)
-    assert server.stderr is not None
-    found = [re.search(r"http://\S+", server.stderr.readline()) for _ in range(2)]
-    assert None not in found
-    yield [one[0] for one in found if one]
-    server.send_signal(signal.SIGINT)
-    assert server.wait(20) == 0
+    with served(case, users=2) as found:
+        assert len(found) == 2
+        yield found
 
 
 @pytest.fixture(scope="module")

@@ -395,22 +395,21 @@ def patient(shape: tuple[int, int, int] = (60, 60, 60), edge: float = 2e-3) -> b
     return nifti_bytes(data.astype(np.uint8), to_world)
 
 
-def vein_beside(entry_blocked: float) -> np.ndarray:
-    """That liver with a vein of 6 mm from feet to head, ``entry_blocked`` mm to the right of the tumour's middle."""
+def with_vein_beside(place: float, folder: Path) -> Draft:
+    """That liver with a vein of 6 mm from feet to head at x = ``place`` mm, as the case of an upload."""
     data = np.array(np.frombuffer(patient()[352:], np.uint8).reshape(60, 60, 60, order="F"))
     x, y = np.indices((60, 60))
-    column = np.hypot(2.0 * (x - 30) - entry_blocked, 2.0 * (y - 30)) <= 3.0  # NIfTI: x to the right is negative
+    column = np.hypot(2.0 * (x - 30) - place, 2.0 * (y - 30)) <= 3.0  # NIfTI: x to the right is negative
     data[column, 3:57] = 3
-    return data
+    to_world = np.diag([2e-3, 2e-3, 2e-3, 1.0])
+    to_world[:3, 3] = -0.06
+    path = folder / "labels.nii"
+    path.write_bytes(nifti_bytes(data, to_world))
+    return Draft(uploads.case_of(path, {"1": "liver", "2": "tumour", "3": "portal veins"}), folder)
 
 
 def test_a_needle_is_first_put_where_less_is_in_the_way(tmp_path: Path) -> None:
-    to_world = np.diag([2e-3, 2e-3, 2e-3, 1.0])
-    to_world[:3, 3] = -0.06
-    path = tmp_path / "labels.nii"
-    path.write_bytes(nifti_bytes(vein_beside(-26.0), to_world))
-    roles = {"1": "liver", "2": "tumour", "3": "portal veins"}
-    free = Draft(uploads.case_of(path, roles), tmp_path).case
+    free = with_vein_beside(-26.0, tmp_path).case
     at, towards = (np.array(free.electrodes[0].model_dump()[name]) for name in ("target", "entry"))
     way = (towards - at) / np.linalg.norm(towards - at)
     assert way[0] < -0.4  # from the right all the same
@@ -421,11 +420,7 @@ def test_a_needle_is_first_put_where_less_is_in_the_way(tmp_path: Path) -> None:
 
 
 def test_a_needle_may_pierce_a_vessel_that_is_not_wide(tmp_path: Path) -> None:
-    to_world = np.diag([2e-3, 2e-3, 2e-3, 1.0])
-    to_world[:3, 3] = -0.06
-    path = tmp_path / "labels.nii"
-    path.write_bytes(nifti_bytes(vein_beside(-26.0), to_world))
-    draft = Draft(uploads.case_of(path, {"1": "liver", "2": "tumour", "3": "portal veins"}), tmp_path)
+    draft = with_vein_beside(-26.0, tmp_path)
     target = 1e3 * np.array(draft.case.electrodes[0].model_dump()["target"])
     draft.change({"entry": (target - [90.0, 0.0, 0.0]).tolist()})
     case = at_level(draft.case, "fine")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import platform
-import subprocess
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from rfasim.doctor import commit
 from rfasim.jit import kernel
 from rfasim.solver.linear import sweep
 
@@ -37,19 +37,6 @@ def machine() -> dict[str, Any]:
         "system": platform.platform(), "python": platform.python_version(), "numpy": np.__version__,
         "numba": numba.__version__, "scipy": scipy.__version__, "rfasim": rfasim.__version__, "commit": commit(),
     }  # fmt: skip
-
-
-def commit() -> str | None:
-    """The commit of the checkout that rfasim is imported from; None when it was installed."""
-    root = Path(__file__).resolve().parents[2]
-    if not (root / ".git").exists():
-        return None
-    try:
-        command = ["git", "describe", "--always", "--dirty"]
-        git = subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)
-    except OSError:
-        return None
-    return git.stdout.strip() or None
 
 
 class Timing:

@@ -15,6 +15,7 @@ from rfasim.bench import gate
 from rfasim.bench.clock import machine
 from rfasim.bench.rows import BYTES_PER_CELL, Row, choose
 from rfasim.bench.tables import COLUMNS, exponent, ladders, lines_of, page, seconds, sentences
+from rfasim.checkpoint import disk_errors, write_bytes
 from rfasim.errors import InputError
 from rfasim.threads import ONE_THREAD
 
@@ -140,12 +141,13 @@ def _in_a_process(names: Sequence[str], quick: bool) -> dict[str, dict[str, Any]
 
 def write(data: Mapping[str, Any], folder: Path, pictures: bool = True) -> None:
     """``bench.json``, ``bench.md`` and the pictures."""
-    (folder / "bench.json").write_text(json.dumps(data, indent=1) + "\n", encoding="utf-8")
-    (folder / "bench.md").write_text(page(data), encoding="utf-8")
+    write_bytes(folder / "bench.json", (json.dumps(data, indent=1) + "\n").encode(), durable=False)
+    write_bytes(folder / "bench.md", page(data).encode(), durable=False)
     if pictures:
         from rfasim.bench.pictures import draw
 
-        draw(data["rows"], folder)
+        with disk_errors(folder):
+            draw(data["rows"], folder)
 
 
 def _peers(quick: bool, words: Sequence[str], against: Path | None, out: Path | None, pythons: Sequence[str],
@@ -173,13 +175,13 @@ def _peers(quick: bool, words: Sequence[str], against: Path | None, out: Path | 
             said = ", ".join(filter(None, (seconds(row.get("cpu_s")), rows[-1]["note"])))
             _say(f"{row['task']} {row['code']}: {said}".lstrip())
             if out is not None:  # what was measured stays when the rest is interrupted
-                (out / "peers.json").write_text(json.dumps(data, indent=1) + "\n", encoding="utf-8")
+                write_bytes(out / "peers.json", (json.dumps(data, indent=1) + "\n").encode(), durable=False)
     if out is not None:
         more = [{"library": name, "what it does more": text} for name, text in peers.MORE.items()]
         said = f"{data['date']}, {facts['cpu']}, one thread each; CPU seconds."
         text = "\n\n".join(["# rfasim bench --peers", said, markdown(rows, peers.COLUMNS),
                             markdown(more, {"library": "", "what it does more": ""})])  # fmt: skip
-        (out / "peers.md").write_text(text + "\n", encoding="utf-8")
+        write_bytes(out / "peers.md", f"{text}\n".encode(), durable=False)
     if as_json:
         print(json.dumps(data, indent=2))
     else:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import cache
 from typing import Any
 
@@ -53,16 +54,22 @@ def bytes_moved(space: Space, nnz: int) -> dict[str, float]:
     return {"edges": edges / space.n_cells, "full_csr": (edges + rows) / space.n_cells}
 
 
-def assembly(quick: bool) -> Work:
-    """A coefficient a cell into the matrix' full rows (scipy's CSR); the pattern is there."""
-    _, space, coefficient = prepared(quick)
+def csr_assembly(space: Space, coefficient: Array) -> tuple[Any, Callable[[], None]]:
+    """A matrix in full rows (scipy's CSR) whose pattern is there, and what puts a coefficient a cell into it."""
     matrix, lower_indptr, lower_edges = space.csr_pattern()
     g = np.empty(space.n_edges)
 
-    def call() -> None:
+    def assemble() -> None:
         space.assemble(coefficient, out=g)
         kernels.expand_to_csr(g, space.indptr, lower_indptr, lower_edges, matrix.data)
 
+    return matrix, assemble
+
+
+def assembly(quick: bool) -> Work:
+    """A coefficient a cell into the matrix' full rows."""
+    _, space, coefficient = prepared(quick)
+    matrix, call = csr_assembly(space, coefficient)
     moved = bytes_moved(space, matrix.nnz)["full_csr"] * space.n_cells
     return Work(call, batch=5 if quick else 1, facts={**size_of(space), "bytes": moved})
 

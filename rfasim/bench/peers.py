@@ -20,15 +20,14 @@ from typing import Any
 import numpy as np
 
 from rfasim.bench.clock import measure
+from rfasim.bench.micro import csr_assembly
 from rfasim.bench.problems import LOOSE, TINY, finer, problem
 from rfasim.bench.runs import run_case
 from rfasim.case import Case
 from rfasim.complaints import near
-from rfasim.domain import build_domain
+from rfasim.domain import Domain, build_domain
 from rfasim.errors import InputError
-from rfasim.mesh import Mesh
 from rfasim.simulation import Simulation
-from rfasim.solver import kernels
 from rfasim.solver.level_set import volume_above
 from rfasim.solver.linear import System
 from rfasim.solver.space import Space
@@ -56,10 +55,11 @@ AGREES = {"assembly": 1e-9, "solve": 1e-6, "run": 0.02}
 FINENESS = {True: 0.5, False: 0.7}
 
 
-def setting(quick: bool) -> tuple[Case, Mesh, dict[str, Any]]:
+def setting(quick: bool) -> tuple[Case, Domain, dict[str, Any]]:
     """Problem A in 3-D and what a library is given of it."""
     case = problem("a", {**LOOSE, **finer(FINENESS[quick])})
-    mesh = build_domain(case).mesh
+    domain = build_domain(case)
+    mesh = domain.mesh
     random = np.random.default_rng(20)
     facets = {name: mesh.facets[key] for name, key in (
         ("contact", "electrodes[0].contact"), ("insulation", "electrodes[0].insulation"), ("outer", "outer"),
@@ -76,7 +76,7 @@ def setting(quick: bool) -> tuple[Case, Mesh, dict[str, Any]]:
         "storage": liver.density * liver.heat_capacity, "perfusion": liver.perfusion * blood,
         "potential_tolerance": case.solver.potential_tolerance, "heat_tolerance": case.solver.heat_tolerance,
     }  # fmt: skip
-    return case, mesh, given
+    return case, domain, given
 
 
 # ------------------------------------------------------------------------------------------------------------ our side
@@ -84,14 +84,8 @@ def setting(quick: bool) -> tuple[Case, Mesh, dict[str, Any]]:
 
 def own_assembly(space: Space, given: Mapping[str, Any], repeats: int) -> dict[str, Any]:
     """A coefficient into the rows of a CSR matrix, and its product with ``x``."""
-    matrix, lower_indptr, lower_edges = space.csr_pattern()
-    g = np.empty(space.n_edges)
-
-    def call() -> None:
-        space.assemble(given["coefficient"], out=g)
-        kernels.expand_to_csr(g, space.indptr, lower_indptr, lower_edges, matrix.data)
-
-    timing = measure(call, repeats)
+    matrix, assemble = csr_assembly(space, given["coefficient"])
+    timing = measure(assemble, repeats)
     return {"answer": np.asarray(matrix @ given["x"]), "cpu_s": timing.cpu, "clock_s": timing.clock}
 
 
@@ -122,10 +116,10 @@ def own_solve(space: Space, given: Mapping[str, Any], repeats: int) -> dict[str,
             "residual": residual}  # fmt: skip
 
 
-def own_run(case: Case, mesh: Mesh) -> dict[str, Any]:
+def own_run(case: Case, domain: Domain) -> dict[str, Any]:
     """The coupled run as rfasim does it, with error control, damage and ledger; after the mesh is there."""
     run_case(problem("a", {**LOOSE, **TINY}))  # loads the kernels
-    domain = build_domain(case)
+    mesh = domain.mesh
     t, c = time.perf_counter(), time.process_time()
     Space(mesh.points, mesh.cells)  # the domain has brought one along: it counts
     run = Simulation(case, domain=domain)
@@ -193,14 +187,15 @@ def peer_task(name: str, python: str, task: str, given: Mapping[str, Any], repea
 
 def compare(quick: bool, pythons: Mapping[str, str], tasks: Sequence[str] = TASKS) -> Iterator[dict[str, Any]]:
     """A row for each library and task, ours first; libraries that are missing are rows that say how to get them."""
-    case, mesh, given = setting(quick)
+    case, domain, given = setting(quick)
+    mesh = domain.mesh
     space = Space(mesh.points, mesh.cells)
     missing = {name for name, python in pythons.items() if not is_there(name, python)}
     for name in missing:
         yield {"task": "", "code": name, "missing": HOW.get(name, "pip install 'rfasim[peers]'")}
     for task in tasks:
         repeats = {"assembly": 9, "solve": 5, "run": 1}[task]
-        ours = own_run(case, mesh) if task == "run" else {"assembly": own_assembly, "solve": own_solve}[task](
+        ours = own_run(case, domain) if task == "run" else {"assembly": own_assembly, "solve": own_solve}[task](
             space, given, repeats
         )  # fmt: skip
         given = {**given, "steps": np.array(ours.get("steps", []))}

@@ -119,12 +119,17 @@ def _shortened(device: Device, shaft: float) -> Device:
     whole = getattr(device, "shaft_length", None)
     if whole is None:
         return device
-    points = device.filling()[0]
-    conducting = np.any([contact.holds(points) for contact in device.contacts()], axis=0)
-    if not conducting.any():
+    conducting = _conducting(device)
+    if len(conducting) == 0:
         return device
-    used = float(np.max((device.tip_point - points[conducting]) @ device.axis)) + shaft
+    used = float(np.max((device.tip_point - conducting) @ device.axis)) + shaft
     return device if used >= whole else device.model_copy(update={"shaft_length": used})
+
+
+def _conducting(device: Device) -> Array:
+    """Points (n, 3) [m] that fill the conducting parts of a device."""
+    points = device.filling()[0]
+    return np.asarray(points[np.any([contact.holds(points) for contact in device.contacts()], axis=0)])
 
 
 def _smaller(case: Case, reach: float) -> Domain:
@@ -136,8 +141,7 @@ def _smaller(case: Case, reach: float) -> Domain:
     if not is_open or domain.pad is not None or domain.centre is not None:
         return domain
     middle = np.asarray(case.domain_centre)
-    ends = [(one, one.filling()[0]) for one in case.electrodes]
-    contacts = [points[contact.holds(points)] for one, points in ends for contact in one.contacts()]
+    contacts = map(_conducting, case.electrodes)
     furthest = max(float(np.linalg.norm(points - middle, axis=1).max()) for points in contacts if len(points))
     half = max(reach, furthest + 0.6 * reach)
     if domain.shape == "ball":

@@ -124,7 +124,7 @@ def case_of(path: Path, roles: Mapping[str, str]) -> dict[str, Any]:
         at = 2 * np.asarray(at, float)
     middle = 1e3 * (image.to_world[:3, :3] @ at + image.to_world[:3, 3])
     in_the_way = [number for number, role in numbers.items() if role in VESSELS or role in AT_RISK or role == "lung"]
-    entry = middle + 90.0 * _free_way(image, np.isin(image.data, in_the_way), 1e-3 * middle)
+    entry = middle + 90.0 * _free_way(image, in_the_way, 1e-3 * middle)
     case: dict[str, Any] = {
         "name": re.sub(r"\.(nii|nrrd|seg|gz|dcm)", "", path.name)[:90] or "patient",
         "electrodes": [
@@ -147,18 +147,14 @@ def case_of(path: Path, roles: Mapping[str, str]) -> dict[str, Any]:
     return case
 
 
-def _free_way(image: Any, in_the_way: NDArray[np.bool_], target: NDArray[Any]) -> NDArray[Any]:
+def _free_way(image: LabelImage, in_the_way: Sequence[int], target: NDArray[Any]) -> NDArray[Any]:
     """The direction out of ``target`` [m], from the right or up to 60 degrees beside it, that meets the least."""
     turn, rise = (np.radians(angles) for angles in ([0.0, 20.0, -20.0, 40.0, 60.0], [0.0, -15.0, 15.0, -30.0]))
     # LPS: towards the right, turned to the front, and up
     ways = np.array([(-np.cos(a) * np.cos(b), -np.sin(a) * np.cos(b), np.sin(b)) for b in rise for a in turn])
     steps = np.arange(-0.015, 0.09, 5e-4)  # the tip lies beyond the target
     points = target + steps[:, None, None] * ways
-    to_voxel = np.linalg.inv(image.to_world)
-    voxels = np.rint(points @ to_voxel[:3, :3].T + to_voxel[:3, 3]).astype(int)
-    inside = np.all((voxels >= 0) & (voxels < in_the_way.shape), axis=-1)
-    met = np.zeros(inside.shape, bool)
-    met[inside] = in_the_way[tuple(voxels[inside].T)]
+    met = np.isin(image.sample(points.reshape(-1, 3)), in_the_way).reshape(points.shape[:2])
     return np.asarray(ways[int(np.argmin(met.sum(axis=0)))])  # of equals the first
 
 

@@ -6,7 +6,6 @@ import functools
 import json
 import math
 import platform
-import subprocess
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -14,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import rfasim
+from rfasim.doctor import commit
 from rfasim.errors import InputError
 from rfasim.sweep.uncertainty import Range
 from rfasim.tables import strict_json
@@ -52,22 +52,9 @@ def made_now() -> Made:
 
     numpy, scipy, numba = map(version, LIBRARIES)
     return Made(
-        datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"), rfasim.__version__, _commit(), program(),
+        datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"), rfasim.__version__, commit(), program(),
         platform.python_version(), numpy, scipy, numba, platform.platform(),
     )  # fmt: skip
-
-
-def _commit() -> str | None:
-    """What git calls the sources; None where they are no checkout."""
-    command = ["git", "describe", "--always", "--dirty", "--abbrev=12"]
-    folder = Path(__file__).resolve().parents[2]
-    if not (folder / ".git").exists():
-        return None
-    try:
-        found = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False, timeout=30)
-    except (OSError, subprocess.TimeoutExpired):
-        return None
-    return found.stdout.strip() or None
 
 
 @dataclass(frozen=True)

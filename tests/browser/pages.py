@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
+import signal
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -27,6 +31,21 @@ def chromium() -> Iterator[Any]:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
         yield browser
         browser.close()
+
+
+@contextmanager
+def served(case: Path, users: int = 1) -> Iterator[list[str]]:
+    """``rfasim preview`` of a case in a process of its own: the addresses that it prints, until it ends by Ctrl-C."""
+    line = [sys.executable, "-m", "rfasim", "preview", str(case), "--no-browser", "--users", str(users)]
+    server = subprocess.Popen(line, stderr=subprocess.PIPE, text=True)
+    assert server.stderr is not None
+    try:
+        found = [re.search(r"http://\S+", server.stderr.readline()) for _ in range(users)]
+        yield [one[0] for one in found if one]
+        assert None not in found
+    finally:
+        server.send_signal(signal.SIGINT)
+        assert server.wait(20) == 0
 
 
 class PreviewPage:
