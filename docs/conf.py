@@ -34,7 +34,7 @@ html_title = f"rfasim {release}"
 html_static_path = ["static"]
 html_css_files = ["site.css"]
 html_show_copyright = False
-# Equations become MathML, which browsers draw themselves: no script and no font to ship or to fetch.
+# Equations become MathML, which browsers draw themselves: no script, nothing to fetch; site.css brings a font for them.
 html_math_renderer = "mathml"
 
 myst_enable_extensions = ["dollarmath"]
