@@ -93,13 +93,17 @@ class Solver:
             self._receive({"event": "died", "level": self.name, "message": told}, None)
 
     def close(self) -> None:
-        """End the process."""
+        """End the process; when this returns it writes nothing any more."""
         with self._lock:
             pipe, process, self._pipe, self._process = self._pipe, self._process, None, None
             if pipe is not None:
                 pipe.close()
             if process is not None:
                 process.terminate()
+                process.join(timeout=2.0)
+                if process.is_alive():
+                    process.kill()
+                    process.join(timeout=2.0)
 
 
 class Session:
