@@ -464,9 +464,9 @@ class TimeOptions(Record):
 
     tolerance: TemperatureDifference = 0.3
     """error of a step in temperature"""
-    admittance_tolerance: float = Field(default=0.01, gt=0, le=0.2)
-    """share by which the admittance may miss what a step expected of it: it couples current and heat, and is what a
-    drying contact changes within a second"""
+    admittance_tolerance: float = Field(default=0.02, gt=0, le=0.2)
+    """share of the heat by which a step may miss what it expected of the admittance, summed over the places: it couples
+    current and heat, and is what a drying contact changes within a second"""
     first_step: Duration = 0.05
     max_step: Duration = 20.0
     min_step: Duration = 0.001

@@ -545,8 +545,8 @@ class Simulation:
         return float(np.sqrt(kernels.dot(weight, error**2) / total)) if total > 0 else float(np.abs(error).max())
 
     def _admittance_change(self, T: Array, end: Moment) -> float:
-        """Relative change of the admittance from the expected to the reached temperature ``T``, with the field kept
-        (its own change enters only squared)."""
+        """Share of the heat that has changed places, or size, from the expected to the reached temperature ``T``, with
+        the field kept: no less than the relative change of the admittance."""
         s = self.state
         lost = self.boiling.water_lost(T, s.gone)
         omega = s.damage.predict_omega("arrhenius_coagulation", s.temperature, T, end.reading.time - s.time)

@@ -161,6 +161,29 @@ def test_estimated_change_of_admittance_is_right_to_second_order():
     assert guessed == pytest.approx(true, rel=0.02)
 
 
+def test_a_change_of_admittance_is_seen_though_more_here_makes_up_for_less_there():
+    space, left, right = _slab(12)
+    potential = Potential(space, [left], right, NONE, None, is_complex=False, tolerance=1e-12)
+    sigma = np.full(space.n_cells, 0.2)
+    potential.solve(sigma)
+    middle = space.points[space.cells].mean(axis=1)[:, 0] - space.points[:, 0].mean()
+    # as much heat more in one half as there is less in the other: with the field kept the sum stays
+    tilted = sigma * np.where(middle > 0, 1.3, 0.7)
+    assert potential.relative_change(tilted) == pytest.approx(0.3, rel=0.12)  # nodes of the middle plane see both halves
+    before = potential.admittance[0, 0].real
+    true = potential.solve(tilted)[0, 0].real / before - 1
+    assert true == pytest.approx(-(0.3**2), abs=0.01)  # in series the field moves and the sum does not stay
+
+
+def test_a_change_of_a_complex_admittance_counts_both_parts():
+    space, left, right = _slab()
+    potential = Potential(space, [left], right, NONE, None, is_complex=True, tolerance=1e-12)
+    y = np.full(space.n_cells, 0.2 + 0.05j)
+    potential.solve(y)
+    assert potential.relative_change(y * 1.02) == pytest.approx(0.02, rel=1e-3)
+    assert potential.relative_change(y + 0.004j) == pytest.approx(0.004 / abs(y[0]), rel=1e-3)
+
+
 def test_extrapolated_guess_does_not_change_the_answer_and_saves_iterations():
     space, left, right = _slab(8)
     x, y, _ = space.points[space.cells].mean(axis=1).T

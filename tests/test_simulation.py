@@ -160,6 +160,19 @@ def test_roll_off_stops_the_run_and_tells_when():
     assert last.water_lost.max() > 0.5
 
 
+def test_roll_off_comes_no_later_for_the_size_of_the_steps():
+    """While a contact dries node by node a step is found too long though the changes of the heat cancel."""
+
+    def roll_off(**time: Any) -> float:
+        generator = {"protocol": "constant_power", "power": 30.0, "duration": 60.0}
+        mesh = {"size": 3e-4, "rim_size": 1e-4, "grow": 0.3}
+        return _frames(_case(generator=generator, mesh=mesh, time=time, output={"frames_every": 60.0}))[-1].time
+
+    small = roll_off(max_step=0.25)
+    assert 20.0 < small < 50.0
+    assert roll_off() == pytest.approx(small, rel=0.01)
+
+
 def test_a_run_that_does_not_stop_at_roll_off_goes_on_and_remembers_it():
     source = {"power": 60.0, "duration": 40.0, "roll_off": {"rise": 5.0, "stop": False}}
     simulation = Simulation(_case(generator=source, mesh={"size": 7e-4, "rim_size": 7e-4}))

@@ -56,12 +56,12 @@ together, heat each other, and dry early"""
 LEVELS: dict[Level, Setting] = {
     "coarse": Setting(
         size=0.8e-3, rim_size=0.8e-3, grow=1.0, zone_size=3e-3, zone_reach=0.011, vessel_size=4e-3, resolve_from=4e-3,
-        tolerance=6.0, admittance_tolerance=0.04, max_step=150.0, heat_tolerance=1e-3, potential_tolerance=2e-4,
+        tolerance=6.0, admittance_tolerance=0.08, max_step=150.0, heat_tolerance=1e-3, potential_tolerance=2e-4,
         first_step=5.0, shaft=0.02, reach=0.04, frames=5,
     ),
     "fine": Setting(
         size=0.6e-3, rim_size=0.3e-3, grow=0.8, zone_size=3e-3, zone_reach=0.015, vessel_size=3e-3, resolve_from=4e-3,
-        tolerance=1.0, admittance_tolerance=0.01, max_step=40.0, heat_tolerance=1e-3, potential_tolerance=1e-4,
+        tolerance=1.0, admittance_tolerance=0.02, max_step=40.0, heat_tolerance=1e-3, potential_tolerance=1e-4,
         first_step=0.2, shaft=1.0, reach=0.06, frames=20,
     ),
 }  # fmt: skip
