@@ -27,6 +27,7 @@ import sys
 import tempfile
 import time
 import traceback
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -224,7 +225,7 @@ def _held() -> dict[str, float]:
 def soak(count: int, seed: int, only: int | None = None) -> tuple[list[dict[str, Any]], list[str]]:
     """Rows of what was done, and what is wrong."""
     rows, wrong = [], []
-    with tempfile.TemporaryDirectory(prefix="rfasim-soak-") as temporary:
+    with tempfile.TemporaryDirectory(prefix="rfasim-soak-") as temporary, _temporary_files_in(Path(temporary)):
         images = Path(temporary) / "phantom"
         with contextlib.redirect_stdout(io.StringIO()):
             assert cli.main(["phantom", "--out", str(images), "--spacing", "4 mm"]) == 0
@@ -257,6 +258,16 @@ def soak(count: int, seed: int, only: int | None = None) -> tuple[list[dict[str,
             print(json.dumps(row, ensure_ascii=False), flush=True)
             shutil.rmtree(folder)
     return rows, wrong + _grown(rows)
+
+
+@contextlib.contextmanager
+def _temporary_files_in(folder: Path) -> Iterator[None]:
+    """Temporary folders are made there, so that only our own are counted."""
+    before, tempfile.tempdir = tempfile.tempdir, str(folder)
+    try:
+        yield
+    finally:
+        tempfile.tempdir = before
 
 
 def slope_of(rows: list[dict[str, Any]]) -> float:

@@ -169,7 +169,7 @@ def test_a_change_of_admittance_is_seen_though_more_here_makes_up_for_less_there
     middle = space.points[space.cells].mean(axis=1)[:, 0] - space.points[:, 0].mean()
     # as much heat more in one half as there is less in the other: with the field kept the sum stays
     tilted = sigma * np.where(middle > 0, 1.3, 0.7)
-    assert potential.relative_change(tilted) == pytest.approx(0.3, rel=0.12)  # nodes of the middle plane see both halves
+    assert potential.relative_change(tilted) == pytest.approx(0.3, rel=0.12)  # a node of the middle sees both
     before = potential.admittance[0, 0].real
     true = potential.solve(tilted)[0, 0].real / before - 1
     assert true == pytest.approx(-(0.3**2), abs=0.01)  # in series the field moves and the sum does not stay

@@ -28,8 +28,10 @@ WEIGHTS = (WEIGHT, WEIGHT, DIAGONAL)
 ERROR_WEIGHTS = (WEIGHT - (1 - WEIGHT) / 3, WEIGHT - (3 * WEIGHT + 1) / 3, DIAGONAL - DIAGONAL / 3)
 
 MAX_NEWTON = 40
-# What the streams' coupling may leave of the heat of a stage when its iteration stops.
-BOOKS = 1e-5
+# What may be left of the heat of a stage when its iteration stops.
+BOOKS = 5e-6
+# What a sum over the nodes cannot tell from nothing, as a share of it.
+ROUNDING = 1e-13
 # Where the carrier makes the iteration linear anyway, each of its linear systems is solved only this far.
 LOOSE = 1e-3
 
@@ -239,8 +241,9 @@ class Stepper:
         factored: Array | None = None
         solver = self.system if self.drift is None or self.skew is None else self.skew
         linear = self.drift is not None or self.carrier is None or not self.carrier[0](T).any()
-        # what lags behind in the streams is lost or gained heat all along a vessel: it must not show in the books
-        allowed = np.inf if streams is None else BOOKS * dh * (np.abs(flow.source).sum() + 1e-12)
+        # What lags behind in the streams is lost or gained heat all along a vessel, and a thousandth of a kelvin of a
+        # node that boils is as much as many of one that does not: it must not show in the books.
+        exact = ROUNDING * np.abs(goal[free]).sum()
         for iteration in range(MAX_NEWTON):
             H, slope = storage(T)
             if streams is not None:
@@ -254,6 +257,8 @@ class Stepper:
             size = np.abs(residual[free]) / diagonal
             if not np.all(np.isfinite(size)):
                 raise NotConverged("the temperature is not finite")
+            given = np.abs(flow.source - flow.reaction * T)[free].sum()  # W; without any: what moves
+            allowed = BOOKS * dh * (given if given > 0 else np.abs(rate[free]).sum()) + exact
             if iteration > 0 and size.max() <= self.tolerance and abs(residual[free].sum()) <= allowed:
                 return T, rate, theta, iteration, diagonal
             delta = np.zeros_like(T)
