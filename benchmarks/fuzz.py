@@ -32,6 +32,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import rfasim
 from rfasim.errors import InputError, RunError
 
 SECONDS = 5.0
@@ -730,13 +731,24 @@ def _keep(keep: Path, kind: str, number: int, name: str, folder: Path, reason: s
     print(f"{kind}: {reason}\n    {path}", flush=True)
 
 
+def _compiled() -> list[str]:
+    """Modules with kernels: their bytecode is numba's, which cannot compile what counts its own lines."""
+    package = Path(rfasim.__file__).parent
+    return [
+        ".".join(file.relative_to(package.parent).with_suffix("").parts)
+        for file in package.rglob("*.py")
+        if "from rfasim.jit import" in file.read_text(encoding="utf-8")
+    ]
+
+
 def _guided(kind: str, arguments: list[str]) -> None:
     """Inputs that atheris makes, guided by which lines of Python they reach; it stops at the first finding."""
     import atheris  # type: ignore[import-not-found,unused-ignore]
 
     target = TARGETS[kind]
     folder = Path(tempfile.mkdtemp(prefix="rfasim-fuzz-"))
-    with atheris.instrument_imports(include=["rfasim", "nrrd", "nibabel", "pydicom", "highdicom", "meshio", "ruamel"]):
+    readers = ["rfasim", "nrrd", "nibabel", "pydicom", "highdicom", "meshio", "ruamel"]
+    with atheris.instrument_imports(include=readers, exclude=_compiled()):
         target.start(folder)
     corpus = folder / "corpus"
     corpus.mkdir()
