@@ -789,7 +789,8 @@ def main() -> int:
         with tempfile.TemporaryDirectory() as temporary:
             target = TARGETS[options.kinds[0]]
             target.start(Path(temporary))
-            name = next(n for n, _ in target.made if options.replay.name.endswith(Path(n).name))
+            fitting = (n for n, _ in target.made if options.replay.name.endswith(Path(n).name))
+            name = next(fitting, target.made[0][0])  # atheris gives names of its own
             print(target.one(name, options.replay.read_bytes()))
         return 0
     findings = 0

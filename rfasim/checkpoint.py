@@ -122,12 +122,15 @@ def _read_one(path: Path) -> tuple[int, dict[str, Any]] | None:
     ):
         return None
     stream: BinaryIO = io.BytesIO(payload)
-    header = json.loads(stream.read(int.from_bytes(stream.read(8), "little")))
-    state: dict[str, Any] = dict(header["plain"])
-    while length := stream.read(8):
-        name = stream.read(int.from_bytes(length, "little")).decode()
-        state[name] = np.lib.format.read_array(stream, allow_pickle=False)
-    return header["number"], state
+    try:
+        header = json.loads(stream.read(int.from_bytes(stream.read(8), "little")))
+        state: dict[str, Any] = dict(header["plain"])
+        while length := stream.read(8):
+            name = stream.read(int.from_bytes(length, "little")).decode()
+            state[name] = np.lib.format.read_array(stream, allow_pickle=False)
+        return int(header["number"]), state
+    except (ValueError, TypeError, KeyError, EOFError, OverflowError, MemoryError):
+        return None  # its sum is right and yet it is none: somebody made it so
 
 
 def _plain(value: Any) -> Any:

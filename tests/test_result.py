@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import subprocess
@@ -13,6 +14,7 @@ import numpy as np
 import pytest
 from fake_run import CASE, CRITERION, META, SUMMARY, frames, needle_mesh_3d, needle_mesh_axisymmetric
 
+from rfasim.checkpoint import _MAGIC
 from rfasim.errors import InputError, RunError
 from rfasim.frame import Frame
 from rfasim.mesh import Mesh
@@ -241,6 +243,10 @@ def test_a_damaged_checkpoint_is_noticed_and_the_one_before_is_used(tmp_path, me
     newest.write_bytes(data[: len(data) // 2])  # half written
     assert load_checkpoint(tmp_path).state["number"] == 1
     newest.write_bytes(data[:-100] + bytes([data[-100] ^ 1]) + data[-99:])  # one bit
+    assert load_checkpoint(tmp_path).state["number"] == 1
+    payload = b"\x60" + bytes(7) + 96 * b"\x93"
+    sum_of_it = hashlib.sha256(payload).hexdigest().encode()
+    newest.write_bytes(_MAGIC + sum_of_it + b"\n" + payload)  # a right sum, and nothing behind it
     assert load_checkpoint(tmp_path).state["number"] == 1
     before.write_bytes(b"")
     with pytest.raises(RunError, match="damaged"):
