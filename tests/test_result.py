@@ -125,7 +125,9 @@ def test_vtk_reads_the_fields_with_their_time_steps(tmp_path, make):
     reader = pyvista.get_reader(str(tmp_path / "fields.vtkhdf"))
     pipeline = reader.reader
     pipeline.UpdateInformation()
-    known = pipeline.GetOutputInformation(0).Get(pyvista._vtk.vtkStreamingDemandDrivenPipeline.TIME_STEPS())
+    from vtkmodules.vtkCommonExecutionModel import vtkStreamingDemandDrivenPipeline
+
+    known = pipeline.GetOutputInformation(0).Get(vtkStreamingDemandDrivenPipeline.TIME_STEPS())
     np.testing.assert_array_equal(known, result.times)  # what ParaView's time slider shows
     for i in (1, 0, len(result.times) - 1):  # also backwards, as a user drags that slider
         pipeline.UpdateTimeStep(result.times[i])
