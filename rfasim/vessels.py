@@ -351,6 +351,10 @@ class Bloodstream:
         fill_gaps(self.firsts, self.counts, self.has_wall, wall)
         return np.asarray(wall)
 
+    def nusselt_at(self, regime: Regime, T: Array, theta: Array) -> Array:
+        """Nusselt number at each station, with the nodes at ``T`` and the blood at ``theta`` [degC]."""
+        return self.nusselt(regime, self.wall_temperature(T, theta), theta)
+
     def nusselt(self, regime: Regime, wall: Array, theta: Array) -> Array:
         """Nusselt number at each station for the temperatures of wall and blood [degC]."""
         distance, streams = np.empty(self.n), regime.streams
@@ -361,9 +365,8 @@ class Bloodstream:
         Re = reynolds(np.abs(regime.flow), self.diameter, self.kinematic_viscosity)
         return np.asarray(local_nusselt(Re, self.prandtl, self.diameter, distance))
 
-    def exchange(self, regime: Regime, T: Array, theta: Array) -> Array:
-        """Conductance [W/K] of the regime's pairs of node and station."""
-        Nu = self.nusselt(regime, self.wall_temperature(T, theta), theta)
+    def exchange(self, regime: Regime, Nu: Array) -> Array:
+        """Conductance [W/K] of the regime's pairs of node and station, with the Nusselt numbers of the stations."""
         return np.asarray(self._conductance(Nu)[self.stations[regime.pairs]] * self.measure[regime.pairs])
 
     def _conductance(self, Nu: Array) -> Array:
@@ -415,10 +418,10 @@ class Bloodstream:
             y_tissue.imag = y_blood.imag = 0.0
         return y_tissue, y_blood
 
-    def inner_wall(self, regime: Regime, T: Array, theta: Array) -> Array:
+    def inner_wall(self, regime: Regime, Nu: Array, T: Array, theta: Array) -> Array:
         """Mean temperature [degC] of the wall itself at each station: of a line, inwards from its circle."""
         wall = self.wall_temperature(T, theta)
-        film = 1.0 / (np.pi * self.nusselt(regime, wall, theta) * self.case.blood.thermal_conductivity)
+        film = 1.0 / (np.pi * Nu * self.case.blood.thermal_conductivity)
         share = np.where(self.is_line & (regime.flow != 0), film / (film + self.resistance), 1.0)
         return np.asarray(theta + share * (wall - theta))
 

@@ -13,8 +13,11 @@ from rfasim.circulation import Inflow
 from rfasim.domain import build_domain
 from rfasim.errors import InputError
 from rfasim.mesh import Mesh
+from rfasim.simulation import Simulation
 from rfasim.solver.location import Locator
 from rfasim.solver.streams import Streams
+from  import FOREVER
+from rfasim.verification.vessels import QUIET, vessel_case
 from rfasim.vessels import Bloodstream
 
 TRUNK = {"name": "trunk", "kind": "portal", "points": [(-0.05, 0.01, 0.0), (0.0, 0.01, 0.0)], "diameter": 6e-3,
@@ -82,13 +85,13 @@ def test_blood_is_shared_out_and_warms_only_where_the_wall_is_warm(tree: Bloodst
     assert flows[0] == pytest.approx(flows[1] + flows[2], rel=1e-12)
     x = tree.domain.mesh.points
     T = np.where(np.hypot(x[:, 0] - 0.02, x[:, 1] - 0.03) < 0.012, 60.0, 37.0)
-    theta = regime.streams.follow(tree.exchange(regime, T, tree.inlet), T, tree.inlet)
+    theta = regime.streams.follow(tree.exchange(regime, tree.nusselt_at(regime, T, tree.inlet)), T, tree.inlet)
     assert theta[tree.vessel == 0] == pytest.approx(37.0, abs=1e-9)
     left = theta[tree.vessel == 1]
     assert left[0] == pytest.approx(37.0, abs=1e-6)
     assert 37.01 < left[-1] < 60.0
     assert np.all(np.diff(left) > -0.05)  # what has been warmed cools again only at the wall beyond
-    gained = regime.streams.gained(tree.exchange(regime, T, theta), T, theta)
+    gained = regime.streams.gained(tree.exchange(regime, tree.nusselt_at(regime, T, theta)), T, theta)
     assert gained == pytest.approx(regime.streams.carried(theta), abs=2e-3)
 
 
@@ -119,7 +122,7 @@ def test_a_vessel_drawn_the_other_way_round_takes_the_same_heat() -> None:
         T = np.full(stream.n_nodes, 50.0)
         theta = stream.inlet
         for _ in range(3):
-            theta = regime.streams.follow(stream.exchange(regime, T, theta), T, theta)
+            theta = regime.streams.follow(stream.exchange(regime, stream.nusselt_at(regime, T, theta)), T, theta)
         taken.append(regime.streams.carried(theta).sum())
     # the free end of the one lies in the tissue, that of the other outside
     assert taken[1] == pytest.approx(taken[0], rel=0.1)
@@ -205,3 +208,24 @@ def test_held_labels_and_a_clamp_contradict_each_other() -> None:
     anatomy = {"labels": [{"file": "v.nii.gz", "mapping": {1: "blood"}, "hold": [1]}]}
     with pytest.raises(InputError, match="give those labels in vessels instead"):
         _case(anatomy=anatomy, circulation={"pringle": "on"})
+
+
+def test_a_vessel_in_steadily_heated_tissue_comes_to_rest():
+    """Walls and Nusselt numbers hang on each other; taken over at once they swing from station to station for ever."""
+    case = vessel_case(
+        "steady", {"diameter": 4e-3, "velocity": 0.5, "treatment": "line"},
+        tissues={"liver": {"perfusion": 0.0064, "metabolic_heat": 2e5}}, perfusion_stop=None,
+        boiling={"enabled": False}, generator={**QUIET, "duration": FOREVER}, output={"frames_every": FOREVER},
+        time={"max_step": FOREVER, "tolerance": 0.1}, mesh={"size": 1e-3, "rim_size": 5e-4, "max_size": 4e-3},
+    )  # fmt: skip
+    simulation = Simulation(case)
+    taken: list[float] = []
+    walls: list[np.ndarray] = []
+    for frame in simulation.frames():
+        blood = simulation.blood
+        assert blood is not None
+        taken.append(blood.regime.streams.carried(blood.temperature).sum())
+        walls.append(blood.stream.wall_temperature(frame.temperature, blood.temperature))
+    assert len(taken) < 60  # steps grow as long as they may
+    assert taken[-4:] == pytest.approx(np.full(4, taken[-1]), rel=5e-3)
+    assert np.abs(walls[-1] - walls[-2]).max() < 0.05

@@ -30,6 +30,7 @@ ERROR_WEIGHTS = (WEIGHT - (1 - WEIGHT) / 3, WEIGHT - (3 * WEIGHT + 1) / 3, DIAGO
 MAX_NEWTON = 40
 # What may be left of the heat of a stage when its iteration stops.
 BOOKS = 5e-6
+MOST_SHIFTS = 3
 # What a sum over the nodes cannot tell from nothing, as a share of it.
 ROUNDING = 1e-13
 # Where the carrier makes the iteration linear anyway, each of its linear systems is solved only this far.
@@ -132,6 +133,16 @@ class Stepper:
         if self.drift is not None:
             out += self.carried(T)
         return np.asarray(out)
+
+    def _outwards(self, flow: Flow) -> float:
+        """What leaves [W] for each kelvin that all free nodes are warmer, with the stations as they are."""
+        free = self.system.free
+        ones = np.zeros(self.space.n_nodes)
+        ones[free] = 1.0
+        out = flow.reaction[free].sum() + self.space.multiply(flow.conductance, ones)[free].sum()
+        if self.streams is not None:
+            out += flow.exchange.sum()
+        return float(out)
 
     def carried(self, T: Array) -> Array:
         """Power [W] that the fluid of this step brings to each node at temperature ``T``, vapour's heat included."""
@@ -243,7 +254,7 @@ class Stepper:
         linear = self.drift is not None or self.carrier is None or not self.carrier[0](T).any()
         # What lags behind in the streams is lost or gained heat all along a vessel, and a thousandth of a kelvin of a
         # node that boils is as much as many of one that does not: it must not show in the books.
-        exact = ROUNDING * np.abs(goal[free]).sum()
+        exact, shifts = ROUNDING * np.abs(goal[free]).sum(), 0
         for iteration in range(MAX_NEWTON):
             H, slope = storage(T)
             if streams is not None:
@@ -257,10 +268,17 @@ class Stepper:
             size = np.abs(residual[free]) / diagonal
             if not np.all(np.isfinite(size)):
                 raise NotConverged("the temperature is not finite")
-            given = np.abs(flow.source - flow.reaction * T)[free].sum()  # W; without any: what moves
-            allowed = BOOKS * dh * (given if given > 0 else np.abs(rate[free]).sum()) + exact
-            if iteration > 0 and size.max() <= self.tolerance and abs(residual[free].sum()) <= allowed:
-                return T, rate, theta, iteration, diagonal
+            if iteration > 0 and size.max() <= self.tolerance:
+                given = np.abs(flow.source - flow.reaction * T)[free].sum()  # W; without any: what moves
+                allowed = BOOKS * dh * (given if given > 0 else np.abs(rate[free]).sum()) + exact
+                left = residual[free].sum()
+                if abs(left) <= allowed:
+                    return T, rate, theta, iteration, diagonal
+                if shifts < MOST_SHIFTS and self.drift is None:
+                    # Newton for one number: what is left goes to all nodes alike, and moves nothing between them
+                    shifts += 1
+                    T[free] += left / (slope[free].sum() + dh * self._outwards(flow))
+                    continue
             delta = np.zeros_like(T)
             solver.solve(residual, delta, self.linear_tolerance if linear else LOOSE)
             T = advance_over_kinks(T, delta, self.kinks)

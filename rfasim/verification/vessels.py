@@ -57,7 +57,7 @@ def tube(quick: bool) -> Iterator[Claim]:
         T = np.full(stream.n_nodes, 60.0)
         theta = stream.inlet.copy()
         for _ in range(3):  # the boundary layer is traced from the blood's own temperature
-            theta = regime.streams.follow(stream.exchange(regime, T, theta), T, theta)
+            theta = regime.streams.follow(stream.exchange(regime, stream.nusselt_at(regime, T, theta)), T, theta)
         length = HEIGHT / diameter
         peclet = 4 * flow / (np.pi * diameter * stream.diffusivity)
         wanted = float(graetz.bulk_temperature(length / peclet))
