@@ -29,9 +29,9 @@ from rfasim.solver.stepping import GAMMA, WEIGHTS, Step
 from rfasim.vessels import Bloodstream, Regime
 
 WALL_CRITERION = "arrhenius_coagulation"
-# Share by which the Nusselt numbers follow the walls in a step. They hang on how the wall's temperature rises over the last
-# centimetres, and they cool it: taken over at once, stations that were too warm are too cold after the next step, and the
-# heat that a vessel takes swings by 5 % for ever; with a half it still swings by 1 %, with a third it comes to rest.
+# Share by which the Nusselt numbers follow the walls in a step. They hang on how the wall's temperature rises over the
+# last centimetres, and they cool it: taken over at once, stations that were too warm are too cold after the next step,
+# and the heat that a vessel takes swings by 5 % for ever; with a half it still swings by 1 %, with a third it rests.
 FOLLOWING = 0.35
 BODY = 37.0  # degC: heat is counted from here, as in the tissue's storage
 

@@ -16,7 +16,7 @@ from rfasim.mesh import Mesh
 from rfasim.simulation import Simulation
 from rfasim.solver.location import Locator
 from rfasim.solver.streams import Streams
-from  import FOREVER
+from rfasim.verification.bodies import FOREVER
 from rfasim.verification.vessels import QUIET, vessel_case
 from rfasim.vessels import Bloodstream
 
@@ -216,7 +216,7 @@ def test_a_vessel_in_steadily_heated_tissue_comes_to_rest():
         "steady", {"diameter": 4e-3, "velocity": 0.5, "treatment": "line"},
         tissues={"liver": {"perfusion": 0.0064, "metabolic_heat": 2e5}}, perfusion_stop=None,
         boiling={"enabled": False}, generator={**QUIET, "duration": FOREVER}, output={"frames_every": FOREVER},
-        time={"max_step": FOREVER, "tolerance": 0.1}, mesh={"size": 1e-3, "rim_size": 5e-4, "max_size": 4e-3},
+        time={"max_step": FOREVER, "tolerance": 0.1}, mesh={"size": 5e-4, "rim_size": 5e-4, "max_size": 4e-3},
     )  # fmt: skip
     simulation = Simulation(case)
     taken: list[float] = []
