@@ -169,7 +169,8 @@ class SalineModel:
             self.open &= wet
         # a film conducts along edges, too, that cells leave out
         self.system = System(space, self.open | ~wet, carries=self.conductance != 0)
-        self.stepper = Stepper(space, self.system, (), 1.0, LINEAR)
+        # what the nodes hold is summed from the rates, so no fluid is lost however well the pressure was solved
+        self.stepper = Stepper(space, self.system, (), 1.0, LINEAR, books=1.0)
         self.transport = Transport(space, wet)
         self.releases = tuple(self._releases(case))
         strengths = [options.tissue_concentration, *(release.concentration for release in self.releases)]

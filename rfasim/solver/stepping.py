@@ -30,7 +30,8 @@ ERROR_WEIGHTS = (WEIGHT - (1 - WEIGHT) / 3, WEIGHT - (3 * WEIGHT + 1) / 3, DIAGO
 MAX_NEWTON = 40
 # What may be left of the heat of a stage when its iteration stops.
 BOOKS = 5e-6
-MOST_SHIFTS = 3
+# That is given to all nodes alike so many times at most, and only where less than this share of it would leave at once.
+MOST_SHIFTS, LEAKING = 3, 0.1
 # What a sum over the nodes cannot tell from nothing, as a share of it.
 ROUNDING = 1e-13
 # Where the carrier makes the iteration linear anyway, each of its linear systems is solved only this far.
@@ -108,12 +109,13 @@ class Stepper:
     the next round. That closes in by itself, because a station never moves by more than the nodes that heat it.
 
     ``storage(T)`` gives enthalpy [J] and its slope [J/K] per node; ``kinks`` are temperatures where the slope jumps.
-    ``tolerance`` [K]: to what the stages are solved.
+    ``tolerance`` [K]: to what the stages are solved. ``books``: what may be left of the heat of a stage.
     """
 
     def __init__(self, space: Space, system: System, kinks: Kinks, tolerance: float,
                  linear_tolerance: float, carrier: tuple[Callable[[Array], Array], Array] | None = None,
-                 streams: Streams | None = None, *, seeps: bool = False) -> None:
+                 streams: Streams | None = None, *, seeps: bool = False, books: float = BOOKS) -> None:
+        self.books = books
         self.carrier, self.streams = carrier, streams
         self.skew = AsymmetricSystem(space, system.held) if seeps else None
         self.drift: Drift | None = None
@@ -135,11 +137,11 @@ class Stepper:
         return np.asarray(out)
 
     def _outwards(self, flow: Flow) -> float:
-        """What leaves [W] for each kelvin that all free nodes are warmer, with the stations as they are."""
+        """What goes to held nodes and stations [W] for each kelvin that all free nodes are warmer."""
         free = self.system.free
         ones = np.zeros(self.space.n_nodes)
         ones[free] = 1.0
-        out = flow.reaction[free].sum() + self.space.multiply(flow.conductance, ones)[free].sum()
+        out = self.space.multiply(flow.conductance, ones)[free].sum()
         if self.streams is not None:
             out += flow.exchange.sum()
         return float(out)
@@ -270,14 +272,15 @@ class Stepper:
                 raise NotConverged("the temperature is not finite")
             if iteration > 0 and size.max() <= self.tolerance:
                 given = np.abs(flow.source - flow.reaction * T)[free].sum()  # W; without any: what moves
-                allowed = BOOKS * dh * (given if given > 0 else np.abs(rate[free]).sum()) + exact
+                allowed = self.books * dh * (given if given > 0 else np.abs(rate[free]).sum()) + exact
                 left = residual[free].sum()
                 if abs(left) <= allowed:
                     return T, rate, theta, iteration, diagonal
-                if shifts < MOST_SHIFTS and self.drift is None:
+                held, out = slope[free].sum(), self._outwards(flow)
+                if shifts < MOST_SHIFTS and self.drift is None and dh * out < LEAKING * held:
                     # Newton for one number: what is left goes to all nodes alike, and moves nothing between them
                     shifts += 1
-                    T[free] += left / (slope[free].sum() + dh * self._outwards(flow))
+                    T[free] += left / (held + dh * (out + flow.reaction[free].sum()))
                     continue
             delta = np.zeros_like(T)
             solver.solve(residual, delta, self.linear_tolerance if linear else LOOSE)
