@@ -217,7 +217,7 @@ def _held() -> dict[str, float]:
     with contextlib.suppress(OSError), open("/proc/self/statm", encoding="ascii") as file:
         resident = int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 1e6
         files = len(list(Path("/proc/self/fd").iterdir()))
-        folders = sum(1 for one in Path(tempfile.gettempdir()).glob("rfasim-*") if "-numba-" not in one.name)
+        folders = sum(1 for _ in Path(tempfile.gettempdir()).glob("rfasim-*"))
         return {"memory_mb": round(resident, 1), "open_files": files, "temporary": folders}
     return {}
 

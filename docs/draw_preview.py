@@ -20,7 +20,7 @@ import numpy as np
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT / "tests"))
 
-from browser.pages import PreviewPage, chromium, served  # noqa: E402
+from browser.pages import PreviewPage, chromium, served  # noqa: E402  (lies in tests, on the path since the line above)
 
 PATIENT = ROOT / "cases" / "phantom.yaml"
 LONG = 600

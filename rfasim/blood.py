@@ -182,7 +182,7 @@ class Blood:
             gain -= kept
         self.nusselt = b.nusselt_at(self.regime, T, self.temperature)
         # what holds no heat follows at once
-        theta = self.regime.streams.follow(self.exchange(T), T, self.temperature)
+        theta = self.regime.streams.follow(b.exchange(self.regime, self.nusselt), T, self.temperature)
         self.temperature = np.where(self.regime.streams.capacity > 0, self.temperature, theta)
         return gain if rest or flow else None
 

@@ -126,7 +126,7 @@ class Potential:
         )
 
     def relative_change(self, admittivity: Array) -> float:
-        """By how much a port's own admittance changes at most, were ``admittivity`` what it now is, fields kept.
+        """Largest share of a port's heat that changes, were ``admittivity`` what it now is, fields kept.
 
             sum over nodes |change of the heat at the node| / heat of all
 

@@ -546,7 +546,7 @@ class Simulation:
 
     def _admittance_change(self, T: Array, end: Moment) -> float:
         """Share of the heat that has changed places, or size, from the expected to the reached temperature ``T``, with
-        the field kept: no less than the relative change of the admittance."""
+        the field kept: no less than the relative change of the admittance with that field."""
         s = self.state
         lost = self.boiling.water_lost(T, s.gone)
         omega = s.damage.predict_omega("arrhenius_coagulation", s.temperature, T, end.reading.time - s.time)

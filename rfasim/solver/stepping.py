@@ -276,12 +276,13 @@ class Stepper:
                 left = residual[free].sum()
                 if abs(left) <= allowed:
                     return T, rate, theta, iteration, diagonal
-                held, out = slope[free].sum(), self._outwards(flow)
-                if shifts < MOST_SHIFTS and self.drift is None and dh * out < LEAKING * held:
-                    # Newton for one number: what is left goes to all nodes alike, and moves nothing between them
-                    shifts += 1
-                    T[free] += left / (held + dh * (out + flow.reaction[free].sum()))
-                    continue
+                if shifts < MOST_SHIFTS and self.drift is None:
+                    held, out = slope[free].sum(), self._outwards(flow)
+                    if dh * out < LEAKING * held:
+                        # Newton for one number: what is left goes to all nodes alike, and moves nothing between them
+                        shifts += 1
+                        T[free] += left / (held + dh * (out + flow.reaction[free].sum()))
+                        continue
             delta = np.zeros_like(T)
             solver.solve(residual, delta, self.linear_tolerance if linear else LOOSE)
             T = advance_over_kinks(T, delta, self.kinks)

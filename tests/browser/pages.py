@@ -41,8 +41,8 @@ def served(case: Path, users: int = 1) -> Iterator[list[str]]:
     assert server.stderr is not None
     try:
         found = [re.search(r"http://\S+", server.stderr.readline()) for _ in range(users)]
+        assert None not in found, "no address"
         yield [one[0] for one in found if one]
-        assert None not in found
     finally:
         server.send_signal(signal.SIGINT)
         assert server.wait(20) == 0
