@@ -644,7 +644,9 @@ class Simulation:
         s.enthalpy = s.enthalpy + gain
         # the steam that left keeps its latent heat; the rest is the heat of the water that came
         s.boiled_off += latent
-        s.energy["saline"] -= float(gain.sum()) + latent
+        brought = float(gain.sum()) + latent
+        s.energy["saline"] -= brought
+        s.energy["stored"] += brought
 
     def _snapped(self, time: float) -> float:
         """``time``, without its rounding error where it is an output time or an edge of the protocol."""

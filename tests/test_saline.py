@@ -259,6 +259,19 @@ def test_perfused_devices_work_in_three_dimensions(device: dict[str, Any]) -> No
     assert abs(frame.energy["imbalance"]) <= 1e-6 * frame.energy["electrical"]
 
 
+def test_books_are_closed_at_every_step_while_saline_wets_what_has_dried() -> None:
+    late = {"rate": 2 * ML / 60, "concentration": 50.0, "start": 4.0}
+    simulation = Simulation(
+        _case({"infusions": [late]}, power=35.0, duration=20.0, boiling={"returning_fraction": 0.5})
+    )
+    open_, wetted, gone = 0.0, 0.0, np.zeros(1)
+    for frame in simulation.frames():
+        open_ = max(open_, abs(frame.energy["imbalance"]))
+        wetted, gone = max(wetted, float((gone - simulation.state.gone).max())), simulation.state.gone
+    assert wetted > 0.05  # of the water that had left
+    assert open_ < 5e-8 * simulation.state.energy["electrical"]
+
+
 def test_a_run_with_saline_keeps_where_the_salt_is_and_draws_it(tmp_path: Path) -> None:
     from rfasim import cli, plot
     from rfasim.result import Result
