@@ -29,10 +29,6 @@ from rfasim.solver.stepping import GAMMA, WEIGHTS, Step
 from rfasim.vessels import Bloodstream, Regime
 
 WALL_CRITERION = "arrhenius_coagulation"
-# Share by which the Nusselt numbers follow the walls in a step. They hang on how the wall's temperature rises over the
-# last centimetres, and they cool it: taken over at once, stations that were too warm are too cold after the next step,
-# and the heat that a vessel takes swings by 5 % for ever; with a half it still swings by 1 %, with a third it rests.
-FOLLOWING = 0.35
 BODY = 37.0  # degC: heat is counted from here, as in the tissue's storage
 
 
@@ -43,7 +39,8 @@ class Blood:
     stream: Bloodstream
     regime: Regime
     temperature: Array  # degC, of the bulk
-    nusselt: Array
+    nusselt: Array  # at the end of the last step
+    next_nusselt: Array  # at the end of the next one
     coagulation: Array  # Omega of the blood that passes, or stands, there
     wall: Damage  # of the wall, by its mean temperature all round
     hottest: Array  # degC, the hottest point of the wall so far
@@ -59,18 +56,16 @@ class Blood:
         theta = regime.streams.follow(stream.exchange(regime, stream.nusselt_at(regime, T, theta)), T, theta)
         n, vessels = stream.n, len(stream.domain.vessels)
         Nu = stream.nusselt_at(regime, T, theta)
-        return cls(stream, regime, theta, Nu, np.zeros(n), Damage.start(n), np.full(vessels, -np.inf), np.zeros(n))
+        return cls(stream, regime, theta, Nu, Nu, np.zeros(n), Damage.start(n), np.full(vessels, -np.inf), np.zeros(n))
 
     # ------------------------------------------------------------------------------------------------- heat
 
-    def exchange(self, T: Array) -> Array:
-        """Conductance [W/K] of each pair of a node and a station, at the nodes' temperatures ``T``."""
-        return self.stream.exchange(self.regime, self._followed(T))
+    def exchange(self, *, ahead: bool) -> Array:
+        """Conductance [W/K] of each pair of a node and a station, now or at the end of the next step.
 
-    def _followed(self, T: Array) -> Array:
-        """The Nusselt numbers after a step whose end has the nodes' temperatures ``T``."""
-        found = self.stream.nusselt_at(self.regime, T, self.temperature)
-        return np.asarray(self.nusselt ** (1 - FOLLOWING) * found**FOLLOWING)
+        That end is known before the step: Nusselt numbers taken from temperatures that are only expected swing.
+        """
+        return self.stream.exchange(self.regime, self.next_nusselt if ahead else self.nusselt)
 
     def joule_in_lines(self, fields: Array, rows: Array, shares: Sequence[float], T: Array) -> Array:
         """Joule heat [W] of the blood at each station of a line (see :meth:`Bloodstream.joule_in_lines`)."""
@@ -113,7 +108,8 @@ class Blood:
         after = self._at_rest(step.temperatures[2], step.stations[2])
         self._coagulate(step.stations[0], after, h)
         self.temperature = after
-        self.nusselt = self._followed(step.temperatures[2])
+        self.nusselt = self.next_nusselt
+        self.next_nusselt = self.stream.next_nusselt(self.regime, self.nusselt, step.temperatures[2], after)
         self._note_hottest(step.temperatures[2], walls[2])
         return float(gained.sum())
 
@@ -180,7 +176,7 @@ class Blood:
             own = np.isin(b.vessel, list(flow)) & (b.capacity > 0)
             self.temperature[own] = BODY + heat[own] / b.capacity[own]
             gain -= kept
-        self.nusselt = b.nusselt_at(self.regime, T, self.temperature)
+        self.nusselt = self.next_nusselt = b.nusselt_at(self.regime, T, self.temperature)
         # what holds no heat follows at once
         theta = self.regime.streams.follow(b.exchange(self.regime, self.nusselt), T, self.temperature)
         self.temperature = np.where(self.regime.streams.capacity > 0, self.temperature, theta)
@@ -229,7 +225,8 @@ class Blood:
         """What a checkpoint needs."""
         out: dict[str, Any] = {f"blood_wall_{name}": values for name, values in self.wall.state().items()}
         return out | {
-            "blood_temperature": self.temperature, "blood_nusselt": self.nusselt, "blood_coagulation": self.coagulation,
+            "blood_temperature": self.temperature, "blood_nusselt": self.nusselt,
+            "blood_next_nusselt": self.next_nusselt, "blood_coagulation": self.coagulation,
             "blood_hottest": self.hottest, "blood_carried": self.carried,
             "blood_closed": np.array(self.closed, np.int64),
         }  # fmt: skip
@@ -237,7 +234,7 @@ class Blood:
     def restore(self, saved: dict[str, Any], inflow: Inflow) -> None:
         """Take back what :meth:`state` gave, at a moment with this ``inflow``."""
         self.temperature, self.coagulation = np.array(saved["blood_temperature"]), np.array(saved["blood_coagulation"])
-        self.nusselt = np.array(saved["blood_nusselt"])
+        self.nusselt, self.next_nusselt = np.array(saved["blood_nusselt"]), np.array(saved["blood_next_nusselt"])
         self.hottest, self.carried = np.array(saved["blood_hottest"]), np.array(saved["blood_carried"])
         prefix = "blood_wall_"
         wall = {k.removeprefix(prefix): v for k, v in saved.items() if k.startswith(prefix)}

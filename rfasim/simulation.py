@@ -425,7 +425,7 @@ class Simulation:
         flow = Flow(self.conduction(T), sum((r for r in reactions if r is not None), zero), sum_of_sources)
         if self.blood is not None:
             flow = replace(
-                flow, exchange=self.blood.exchange(T),
+                flow, exchange=self.blood.exchange(ahead=dt > 0),
                 station_source=in_blood + self.blood.collect(sum_of_sources, self.is_held, self.is_fixed),
             )  # fmt: skip
         return Moment(reading, shown, beyond, float(in_blood.sum()), reactions, sources, flow)

@@ -24,6 +24,16 @@ def fill_gaps(first: Array, count: Array, known: Array, values: Array) -> None:
 
 
 @kernel
+def mixed_inflow(station: int, theta: Array, starts: Array, sources: Array, rates: Array, inlet: Array) -> float:
+    """Temperature [degC] of what flows into a station, all together."""
+    total, mixed = 0.0, 0.0
+    for row in range(starts[station], starts[station + 1]):
+        total += rates[row]
+        mixed += rates[row] * (inlet[station] if sources[row] < 0 else theta[sources[row]])
+    return theta[station] if total == 0.0 else mixed / total
+
+
+@kernel
 def entry_lengths(first: Array, count: Array, length: Array, flow: Array, wall: Array, theta: Array,
                   starts: Array, sources: Array, rates: Array, inlet: Array, least: float, steps: Array,
                   out: Array) -> None:  # fmt: skip
@@ -41,11 +51,7 @@ def entry_lengths(first: Array, count: Array, length: Array, flow: Array, wall: 
         way = 1
         if flow[begin] < 0.0:
             begin, way = begin + n - 1, -1
-        total, mixed = 0.0, 0.0
-        for row in range(starts[begin], starts[begin + 1]):
-            total += rates[row]
-            mixed += rates[row] * (inlet[begin] if sources[row] < 0 else theta[sources[row]])
-        incoming = theta[begin] if total == 0.0 else mixed / total
+        incoming = mixed_inflow(begin, theta, starts, sources, rates, inlet)
         scale = 1.5 * length[begin] ** (-1.0 / 3.0)  # times steps: mean of (s - s_j)^(-1/3) over a station
         before = 0.0
         for i in range(n):
@@ -60,3 +66,41 @@ def entry_lengths(first: Array, count: Array, length: Array, flow: Array, wall: 
                 thin /= rise
             thin = scale * max(thin, 1e-3 * steps[0])
             out[begin + way * i] = 1.0 / (thin * thin * thin)
+
+
+@kernel
+def settled_walls(first: Array, count: Array, length: Array, flow: Array, wall: Array, theta: Array, starts: Array,
+                  sources: Array, rates: Array, inlet: Array, least: float, steps: Array, Nu: Array, found: Array,
+                  distance: Array, out: Array) -> None:  # fmt: skip
+    """Where the temperatures of the ``wall`` will come to rest, which were reached with the Nusselt numbers ``Nu`` and
+    ask for others, those ``found`` at the entry lengths ``distance``; station by station downstream.
+
+    Of each station ``Nu (T - wall) = Nu (wall - theta) - q``: the heat ``q`` that the layer takes from the new wall
+    ``T``, which is ``found / thin`` times the sum of the new rises upstream, and tissue that answers like the film.
+    """
+    rises = np.empty(len(steps))
+    for number in range(len(first)):
+        begin, n = first[number], count[number]
+        if flow[begin] == 0.0:
+            for at in range(begin, begin + n):
+                out[at] = wall[at]
+            continue
+        way = 1
+        if flow[begin] < 0.0:
+            begin, way = begin + n - 1, -1
+        incoming = mixed_inflow(begin, theta, starts, sources, rates, inlet)
+        scale = 1.5 * length[begin] ** (-1.0 / 3.0)
+        before = 0.0
+        for i in range(n):
+            at = begin + way * i
+            rise = wall[at] - incoming
+            over = wall[at] - theta[at]
+            if abs(rise) > least and over * rise > 0.0:
+                take = found[at] * distance[at] ** (1.0 / 3.0) * scale * over / rise
+                upstream = -before * steps[0]
+                for j in range(i):
+                    upstream += rises[j] * steps[i - j]
+                rise = (Nu[at] * (rise + over) - take * upstream) / (Nu[at] + take * steps[0])
+            rises[i] = rise - before
+            before = rise
+            out[at] = incoming + rise

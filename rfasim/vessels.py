@@ -36,7 +36,7 @@ from rfasim.solver.location import Locator
 from rfasim.solver.space import Array
 from rfasim.solver.streams import Streams
 from rfasim.tissues import resolve_tissues
-from rfasim.vessel_kernels import entry_lengths, fill_gaps
+from rfasim.vessel_kernels import entry_lengths, fill_gaps, settled_walls
 
 if TYPE_CHECKING:
     from rfasim.case import Case
@@ -357,11 +357,36 @@ class Bloodstream:
 
     def nusselt(self, regime: Regime, wall: Array, theta: Array) -> Array:
         """Nusselt number at each station for the temperatures of wall and blood [degC]."""
+        return self._nusselt(regime, self._entry_lengths(regime, wall, theta))
+
+    def next_nusselt(self, regime: Regime, Nu: Array, T: Array, theta: Array) -> Array:
+        """The same with the nodes at ``T``, after a step that was made with ``Nu``: on the way to where wall and
+        boundary layer agree.
+
+        A layer is thin where the wall gets warmer, and then cools it: the numbers of the present wall would be too high
+        there and after the next step too low, ever more so along a long vessel. So they are those of the wall as it
+        will be, if the tissue's resistance is the film's. Whatever it is, a deviation of one wavelength becomes
+        ``(A - h) (h - K) / ((A + h) (h + K))`` times itself, with the layer's answer ``A`` (real part above 0), the
+        film's ``h`` and the tissue's ``K``: always less.
+        """
+        wall, streams = self.wall_temperature(T, theta), regime.streams
+        distance, settled = self._entry_lengths(regime, wall, theta), np.empty(self.n)
+        found = self._nusselt(regime, distance)
+        settled_walls(
+            self.firsts, self.counts, self.length, regime.flow, wall, theta, streams.starts, streams.sources,
+            streams.rates, streams.inlet, LEAST_RISE, self.steps, Nu, found, distance, settled,
+        )  # fmt: skip
+        return self.nusselt(regime, settled, theta)
+
+    def _entry_lengths(self, regime: Regime, wall: Array, theta: Array) -> Array:
         distance, streams = np.empty(self.n), regime.streams
         entry_lengths(
             self.firsts, self.counts, self.length, regime.flow, wall, theta, streams.starts, streams.sources,
             streams.rates, streams.inlet, LEAST_RISE, self.steps, distance,
         )  # fmt: skip
+        return distance
+
+    def _nusselt(self, regime: Regime, distance: Array) -> Array:
         Re = reynolds(np.abs(regime.flow), self.diameter, self.kinematic_viscosity)
         return np.asarray(local_nusselt(Re, self.prandtl, self.diameter, distance))
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from rfasim.vessel_kernels import entry_lengths, fill_gaps
+from rfasim.vessel_kernels import entry_lengths, fill_gaps, settled_walls
 
 FIRST, COUNT = np.array([0, 40, 90]), np.array([40, 50, 45])
 LEAST = 0.01
@@ -49,3 +49,35 @@ def test_entry_lengths_are_those_of_leveque_s_solutions_superposed() -> None:
     steps = np.diff(np.arange(51.0) ** (2 / 3))
     entry_lengths(FIRST, COUNT, length, flow, wall, theta, starts, sources, rates, inlet, LEAST, steps, out)
     assert np.allclose(out, expected, rtol=1e-10)
+
+
+def test_settled_walls_solve_the_layer_s_and_the_tissue_s_balance_together() -> None:
+    random = np.random.default_rng(3)
+    first, count, n = np.array([0, 30]), np.array([30, 20]), 50
+    length = np.repeat([1e-3, 2e-3], count)
+    flow = np.repeat([-1.0, 0.0], count)  # against its points; at rest
+    wall, theta, inlet = 40 + 3 * random.random(n), 37 + random.random(n), np.full(n, 37.0)
+    wall[7], theta[7] = 37.2, 37.6  # blood warms this wall: it stays as it is
+    starts, sources, rates = np.zeros(n + 1, np.int64), np.array([-1]), np.array([2.0])
+    starts[30:] = 1
+    steps = np.diff(np.arange(31.0) ** (2 / 3))
+    Nu, found, distance = 5 + random.random(n), 6 + random.random(n), 1e-2 * (1 + random.random(n))
+
+    own = np.arange(30)[::-1]
+    kernel = 1.5 * 1e-3 ** (-1 / 3) * steps
+    layer = np.array([[kernel[i - j] if j <= i else 0.0 for j in range(30)] for i in range(30)])
+    layer = layer @ (np.eye(30) - np.eye(30, k=-1))  # of rises, not of their differences
+    over, rise = (wall - theta)[own], (wall - 37.0)[own]
+    take = np.diag((found * np.cbrt(distance))[own] * over / rise) @ layer
+    A, b = np.diag(Nu[own]) + take, Nu[own] * (rise + over)
+    stays = over < 0
+    A[stays], b[stays] = np.eye(30)[stays], rise[stays]
+    expected = wall.copy()
+    expected[own] = 37.0 + np.linalg.solve(A, b)
+
+    out = np.empty(n)
+    settled_walls(
+        first, count, length, flow, wall, theta, starts, sources, rates, inlet, LEAST, steps, Nu, found, distance, out
+    )
+    assert stays.any()
+    assert np.allclose(out, expected, rtol=1e-12)

@@ -92,7 +92,9 @@ def perfused_line(radius: float, film: float, warm: float, m: float, k: float, r
 def line(quick: bool) -> Iterator[Claim]:
     """Heat taken by a vessel in perfused tissue that is heated evenly, as a line and as a meshed lumen.
 
-    The blood flows so fast that it stays at 37 degC; the Nusselt number is the program's own, in the mean.
+    The blood flows so fast that it stays at 37 degC; the Nusselt number is the program's own: all along for the heat,
+    about the probes for what they feel. Between the nodes of cells of 1.4 mm a steep profile is 2 % of the rise too
+    low, so that lumens have finer edges than by default.
     """
     k, heat, w = 0.52, 2e5, 0.0064
     exchange = w * 1050.0 * 3617.0
@@ -108,7 +110,10 @@ def line(quick: bool) -> Iterator[Claim]:
                 perfusion_stop=None, boiling={"enabled": False},
                 generator={**QUIET, "duration": FOREVER}, output={"frames_every": FOREVER},
                 time={"max_step": FOREVER, "tolerance": 0.1},
-                mesh={"size": 5e-4, "rim_size": 5e-4, "max_size": 2e-3},
+                mesh={
+                    "size": 5e-4, "rim_size": 5e-4, "max_size": 2e-3,
+                    "vessel_size": diameter / 8 if treatment == "resolved" else None,
+                },
                 probes=[{"name": f"{r:g}", "at": (0.0, float(r), 0.0)} for r in radii],
             )  # fmt: skip
             simulation = Simulation(case)
@@ -118,9 +123,11 @@ def line(quick: bool) -> Iterator[Claim]:
             found = float(flowing.carried(simulation.blood.temperature).sum()) / HEIGHT
             stream, theta = simulation.blood.stream, simulation.blood.temperature
             wall = stream.wall_temperature(frame.temperature, theta)
-            Nu = float(stream.nusselt(simulation.blood.regime, wall, theta).mean())
+            numbers = stream.nusselt(simulation.blood.regime, wall, theta)
+            Nu, here = float(numbers.mean()), float(numbers[np.abs(stream.middle[:, 2]) < 2e-3].mean())
             film = np.pi * Nu * 0.52
-            rise, taken = perfused_line(diameter / 2, film, heat / exchange, m, k, radii)
+            _, taken = perfused_line(diameter / 2, film, heat / exchange, m, k, radii)
+            rise, _ = perfused_line(diameter / 2, np.pi * here * 0.52, heat / exchange, m, k, radii)
             rise = rise + theta.mean() - 37.0
             if treatment == "line":  # the tissue in the vessel's place is heated too
                 at_wall, _ = perfused_line(diameter / 2, film, heat / exchange, m, k, np.array([diameter / 2]))
