@@ -758,7 +758,16 @@ class Simulation:
         return {name: value.copy() if isinstance(value, np.ndarray) else value for name, value in out.items()}
 
     def load_state(self, saved: dict[str, Any]) -> None:
-        """Go on from what :meth:`save_state` gave, on the same case and mesh."""
+        """Go on from what :meth:`save_state` gave, on the same case and mesh. Raises RunError where it gave less."""
+        try:
+            self._load(saved)
+        except KeyError as missing:
+            raise RunError(
+                f"the checkpoint is of another version of rfasim (it holds no {missing}); start the run anew, with "
+                "--overwrite"
+            ) from None
+
+    def _load(self, saved: dict[str, Any]) -> None:
         if np.shape(saved["temperature"]) != (self.space.n_nodes,):
             raise RunError("the checkpoint belongs to another mesh; start the run anew")
         self.state = State.load(saved)

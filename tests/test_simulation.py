@@ -95,6 +95,15 @@ def test_a_checkpoint_of_another_mesh_is_refused():
         other.load_state(simulation.save_state())
 
 
+def test_a_checkpoint_that_an_older_version_wrote_is_refused():
+    simulation = Simulation(_case())
+    next(simulation.frames())
+    saved = simulation.save_state()
+    del saved["iterations"]
+    with pytest.raises(RunError, match="another version of rfasim"):
+        Simulation(_case()).load_state(saved)
+
+
 def test_one_and_two_threads_give_the_same_bits(monkeypatch):
     monkeypatch.setattr(space, "PIECE_CELLS", 300)
     runs = [_frames(_case(**VARYING, solver={"threads": threads})) for threads in (1, 2)]
