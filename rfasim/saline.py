@@ -44,6 +44,7 @@ PLUME, UNRESOLVED = 0.1, 1e-8
 LEAST_RANGE = 1.0  # g/l
 FULL = 0.95  # share of what tissue can take up
 FIRST_STEP, LEAST_STEP = 0.02, 1e-5  # s
+LEAST_LEFT, MOST_SPARED = 0.1, 50  # share of a node's fluid that is left where the flow would take more; rounds
 
 
 @dataclass(frozen=True)
@@ -378,9 +379,33 @@ class SalineModel:
         source[self.open] = np.maximum(out[self.open], 0.0)
         incoming[self.open] = source[self.open] * self.case.tissue_concentration
         rise = (source - sink - out) * self.wet
-        if (self.pores + pores.swelling + dt * rise)[self.wet].min() <= 0:
-            return None, 0.5
+        content = self.pores + pores.swelling
+        if (content + dt * rise)[self.wet].min() <= 0:
+            # no pressure below the tissue's is real; obtuse angles make one beside an outlet, however short the step
+            spared = self._spared(q, source - sink, content, dt)
+            if spared is None:
+                return None, 0.5
+            q, rise = spared
         return _Flow(end, q, source, incoming, warm, sink, rise, self._spread(spread), injected, salt), growth
+
+    def _spared(self, q: Array, source: Array, content: Array, dt: float) -> tuple[Array, Array] | None:
+        """The edges' flows ``q`` [m^3/s], less where they would take more than a node has; what nodes then gain.
+
+        None where it is not the flow along edges that takes so much.
+        """
+        space, n = self.space, self.space.n_nodes
+        q, out = q.copy(), np.empty(n)
+        for _ in range(MOST_SPARED):  # what one node keeps may be what the next one counted on
+            divergence(q, space.lower, space.upper, out)
+            rise = (source - out) * self.wet
+            short = self.wet & (content + dt * rise <= 0)
+            if not short.any():
+                return q, rise
+            gives = np.bincount(np.where(q > 0, space.lower, space.upper), np.abs(q), n)
+            most = np.maximum(gives + rise + (1 - LEAST_LEFT) * content / dt, 0.0)
+            share = np.where(short, most / np.where(short, gives, 1.0), 1.0)
+            q *= np.where(q > 0, share[space.lower], share[space.upper])
+        return None
 
     def _carry(self, pores: Pores, dt: float, flow: _Flow, blood: Array) -> Pores:
         """Let ``flow`` carry the salt for ``dt`` [s], in steps that move no more of it than a share of the plume."""

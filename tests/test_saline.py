@@ -228,6 +228,20 @@ def test_fluid_runs_back_along_the_shaft_where_there_is_a_gap() -> None:
     assert gap[1].highest < sealed[1].highest
 
 
+def test_coarse_edges_at_an_outlet_suck_no_node_empty() -> None:
+    """Obtuse angles make the pressure beside an outlet fall below that of the tissue."""
+    sparse = {"muscle": {"porosity": 0.05}}
+    mesh = {"size": 1.4e-3, "rim_size": 7e-4, "zone_size": 8e-3, "max_size": 1.5e-2, "grow": 0.8}
+    shape = {"electrodes": [{**WET, "outlets_per_row": 4}], "domain": {"radius": 0.04, "height": 0.08}, "mesh": mesh}
+    saline = {"infusions": [{**INFUSION, "rate": ML / 30, "before": 20.0}]}
+    case = _case(saline, background="muscle", tissues=sparse, **shape)
+    model = SalineModel(case, build_domain(case))
+    nothing = np.zeros(model.space.n_nodes)
+    pores = model.start(nothing, nothing)
+    assert (model.pores + pores.swelling)[model.wet].min() > 0.0
+    assert abs(model.imbalance(pores)) < 1e-9
+
+
 def test_a_sealed_domain_keeps_all_salt() -> None:
     saline = {"infusions": [{**INFUSION, "rate": 4 * ML / 60, "before": 120.0}]}
     tight = {
