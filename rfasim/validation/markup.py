@@ -11,7 +11,7 @@ from rfasim.validation.report import digits_of
 from rfasim.validation.tally import FAR, Row
 
 MORE_STYLE = """
-body { max-width: 1200px; } h1 { margin-bottom: 6px; }
+body { max-width: 1400px; } h1 { margin-bottom: 6px; }
 h2 { font-size: 18px; margin: 28px 0 6px; border-bottom: 2px solid #14202b; padding-bottom: 2px; }
 h3 { font-size: 14px; margin: 20px 0 4px; } h4 { font-size: 13px; margin: 12px 0 2px; }
 td:nth-child(-n+3) { white-space: normal; } td.n, th.n { text-align: right; } td.n, td.w { white-space: nowrap; }
