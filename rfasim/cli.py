@@ -250,8 +250,8 @@ def build_parser() -> argparse.ArgumentParser:
     )
     written.add_argument(
         "--report", metavar="DIR", type=Path,
-        help="write the validation dossier into DIR: dossier.html, dossier.json and each study; takes an hour or more, and "
-        "the same command goes on where it was stopped",
+        help="write the validation dossier into DIR: dossier.html, dossier.json and each study; takes an hour or more, "
+        "and the same command goes on where it was stopped",
     )  # fmt: skip
     validate.add_argument(
         "--uncertainty", metavar="N", type=int,
