@@ -64,7 +64,7 @@ def write_atomically(path: Path, write: Callable[[Path], object], *, durable: bo
             raise
 
 
-def write_bytes(path: Path, data: bytes | memoryview, *, durable: bool = True) -> None:
+def write_bytes(path: Path, data: bytes, *, durable: bool = True) -> None:
     """``data`` as the file ``path``, atomically."""
     write_atomically(path, lambda temporary: temporary.write_bytes(data), durable=durable)
 

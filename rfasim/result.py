@@ -219,7 +219,8 @@ class ResultWriter:
         path = self._spool(len(self.output_times))
         buffer = io.BytesIO()
         np.save(buffer, np.stack(list(fields.values())))
-        write_bytes(path, buffer.getbuffer(), durable=False)  # synced at the next checkpoint
+        # no view of the buffer: Python 3.12 crashes when it ends with one held by a failed write
+        write_bytes(path, buffer.getvalue(), durable=False)  # synced at the next checkpoint
         self._unsynced.append(path)
         self.output_times.append(float(frame.time))
 
