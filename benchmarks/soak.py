@@ -113,7 +113,7 @@ def draw(number: int, seed: int, images: Path) -> tuple[Path, dict[str, Any]]:
         data["saline"] = {"infusions": [{"rate": f"{rng.choice((0, 0.5, 2))} ml/min", "concentration": "5 %"}]}
     elif data.get("background", "liver") == "liver" and rng.random() < 0.2:
         data["saline"] = {"boluses": [{"at": ["3 mm", "0 mm", "0 mm"], "volume": "1 ml", "concentration": "0.9 %"}]}
-    if data.get("saline") and data.get("background", "liver") != "liver":  # only liver's pores are known
+    if data.get("saline") and data.get("background", "liver") != "liver":  # lung has no pores by itself
         data.setdefault("tissues", {}).setdefault(data["background"], {})["porosity"] = 0.1
     return file.parent, data
 

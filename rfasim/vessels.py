@@ -61,6 +61,9 @@ APART = 1e3
 LEAST_RISE = 0.01
 
 
+Layers = tuple[Array, Array, Array, Array, Array, Array, Array, Array, Array, Array, float, Array]
+
+
 @dataclass(frozen=True)
 class Regime:
     """What a stretch of constant flows is made of: the streams, the speed at each station, what stands still."""
@@ -369,21 +372,22 @@ class Bloodstream:
         ``(A - h) (h - K) / ((A + h) (h + K))`` times itself, with the layer's answer ``A`` (real part above 0), the
         film's ``h`` and the tissue's ``K``: always less.
         """
-        wall, streams = self.wall_temperature(T, theta), regime.streams
-        distance, settled = self._entry_lengths(regime, wall, theta), np.empty(self.n)
-        found = self._nusselt(regime, distance)
-        settled_walls(
-            self.firsts, self.counts, self.length, regime.flow, wall, theta, streams.starts, streams.sources,
-            streams.rates, streams.inlet, LEAST_RISE, self.steps, Nu, found, distance, settled,
-        )  # fmt: skip
+        wall, settled = self.wall_temperature(T, theta), np.empty(self.n)
+        distance = self._entry_lengths(regime, wall, theta)
+        settled_walls(*self._layers(regime, wall, theta), Nu, self._nusselt(regime, distance), distance, settled)
         return self.nusselt(regime, settled, theta)
 
-    def _entry_lengths(self, regime: Regime, wall: Array, theta: Array) -> Array:
-        distance, streams = np.empty(self.n), regime.streams
-        entry_lengths(
-            self.firsts, self.counts, self.length, regime.flow, wall, theta, streams.starts, streams.sources,
-            streams.rates, streams.inlet, LEAST_RISE, self.steps, distance,
+    def _layers(self, regime: Regime, wall: Array, theta: Array) -> Layers:
+        """What the loops over boundary layers take: the segments, the walls, and what flows into each station."""
+        s = regime.streams
+        return (
+            self.firsts, self.counts, self.length, regime.flow, wall, theta, s.starts, s.sources, s.rates, s.inlet,
+            LEAST_RISE, self.steps,
         )  # fmt: skip
+
+    def _entry_lengths(self, regime: Regime, wall: Array, theta: Array) -> Array:
+        distance = np.empty(self.n)
+        entry_lengths(*self._layers(regime, wall, theta), distance)
         return distance
 
     def _nusselt(self, regime: Regime, distance: Array) -> Array:

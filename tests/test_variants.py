@@ -300,10 +300,12 @@ def test_ctrl_c_between_two_variants_leaves_the_complete_one(
         patched.setattr(ResultWriter, "finish", interrupt)
         assert run("--quiet") == 130
     before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a job in the background inherits SIG_IGN
-    with monkeypatch.context() as patched:
-        patched.setattr(cli, "_simulate", lambda *_, **__: signal.raise_signal(signal.SIGINT))
-        assert run("--quiet", "--resume") == 130  # at once, in the mesh
-    signal.signal(signal.SIGINT, before)
+    try:
+        with monkeypatch.context() as patched:
+            patched.setattr(cli, "_simulate", lambda *_, **__: signal.raise_signal(signal.SIGINT))
+            assert run("--quiet", "--resume") == 130  # at once, in the mesh
+    finally:
+        signal.signal(signal.SIGINT, before)
     assert "interrupted at once; this goes on with what out holds: rfasim run" in capsys.readouterr().err
     assert run("--quiet", "--resume") == 0
     assert simulated == ["20_W", "30_W"]
