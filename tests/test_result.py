@@ -298,6 +298,7 @@ with ResultWriter({folder!r}, CASE, mesh, META) as writer:
         writer.add(frame)
         writer.checkpoint({{"number": number, "temperature": frame.temperature}})
         print(number, flush=True)
+    sys.stdin.read()  # never finishes, however late the kill
     writer.finish(SUMMARY)
 """
 
@@ -306,7 +307,7 @@ with ResultWriter({folder!r}, CASE, mesh, META) as writer:
 @pytest.mark.parametrize("seed", range(3))
 def test_sigkill_at_a_drawn_moment_leaves_a_usable_checkpoint(tmp_path, mesh, seed):
     script = CHILD.format(tests=str(Path(__file__).parent), folder=str(tmp_path))
-    child = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True)
+    child = subprocess.Popen([sys.executable, "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     assert child.stdout is not None
     rng = np.random.default_rng(seed)
     said = [int(child.stdout.readline()) for _ in range(rng.integers(2, 30))]

@@ -8,7 +8,6 @@ import os
 import signal
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -40,6 +39,13 @@ def _ctrl_c() -> Iterator[None]:
     signal.signal(signal.SIGINT, before)
 
 
+def _address_in(told: Path) -> str | None:
+    try:
+        return str(json.loads(told.read_text())["address"])
+    except (FileNotFoundError, json.JSONDecodeError):
+        return None
+
+
 @contextlib.contextmanager
 def running(folder: Path) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
     """A scheduler with one worker, each a process of its own: address, and the scheduler's process."""
@@ -54,9 +60,10 @@ def running(folder: Path) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
     processes = [scheduler, subprocess.Popen(worker, **silent)]
     try:
         until = time.monotonic() + 60
-        while not told.exists() and time.monotonic() < until:
+        while (address := _address_in(told)) is None:  # a file that is there may still be empty
+            assert time.monotonic() < until
             time.sleep(0.05)
-        yield json.loads(told.read_text())["address"], scheduler
+        yield address, scheduler
     finally:
         for process in processes:
             process.kill()
@@ -73,14 +80,12 @@ def test_a_scheduler_that_runs_is_used_by_several_studies_and_its_death_is_told(
         assert cli.main([*line, str(out)]) == 0
         assert sorted(Store(out).finished()) == list(range(8))
 
-        def kill_when_two_are_done() -> None:
-            rows = tmp_path / "second" / "rows"
-            while not rows.is_dir() or len(list(rows.glob("*.json"))) < 2:
-                time.sleep(0.02)
-            scheduler.kill()
 
-        killer = threading.Thread(target=kill_when_two_are_done, daemon=True)
-        killer.start()
+        def kill_when_two_are_done(self: engine.Gathering) -> None:  # two more are asked for at a time, of eight
+            if self.count.now >= 2:
+                scheduler.kill()
+
+        monkeypatch.setattr(engine.Gathering, "when_due", kill_when_two_are_done)
         capsys.readouterr()
         # the same numbers of runs as before, in another folder: no answer of the first study may count for it
         assert cli.main([*line, str(tmp_path / "second")]) == 1

@@ -10,7 +10,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -72,6 +72,25 @@ class PreviewPage:
                 return value
             self.page.wait_for_timeout(40)
         raise AssertionError(f"not true after {seconds} s: {expression}; {self.state()}; {self.errors}")
+
+    def until(self, what: Callable[[], bool], seconds: float = 30) -> None:
+        """Wait until something is true of what the page shows or has sent."""
+        end = time.monotonic() + seconds
+        while not what():
+            assert time.monotonic() < end, f"not true after {seconds} s; {self.state()}; {self.errors}"
+            self.page.wait_for_timeout(40)
+
+    def still(self) -> np.ndarray:
+        """Wait until two pictures in a row are the same; return the last."""
+        self.page.evaluate("new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
+        seen = [self.pixels()]
+
+        def same() -> bool:
+            seen[:] = [seen[-1], self.pixels()]
+            return np.array_equal(*seen)
+
+        self.until(same)
+        return seen[-1]
 
     def ready(self) -> PreviewPage:
         self.wait("window.rfasim && rfasim.state().loaded && rfasim.state().case", 60)
