@@ -35,7 +35,8 @@ def placed(path: str, affine: Array, frame: str, unit: str = "mm") -> Array:
     """Voxel numbers to LPS metres (4, 4), from ``affine``, voxel numbers to ``frame``; raises InputError with the
     ``path`` of the file where that gives voxels without volume."""
     axes = affine[:3, :3]
-    lengths = np.linalg.norm(axes, axis=0) if np.isfinite(affine).all() else np.zeros(3)
+    with np.errstate(over="ignore"):  # numbers of a damaged file: infinite lengths have no volume below
+        lengths = np.linalg.norm(axes, axis=0) if np.isfinite(affine).all() else np.zeros(3)
     if not (lengths > 0).all() or abs(np.linalg.det(axes / np.where(lengths > 0, lengths, 1.0))) < 1e-3:
         raise InputError(path, "has voxels without volume: its affine matrix is singular or holds NaN")
     world: Array = to_lps(frame, unit) @ affine

@@ -10,7 +10,6 @@ import itertools
 import json
 import os
 import sys
-import time
 from collections import Counter
 from pathlib import Path
 
@@ -401,9 +400,7 @@ real = pytest.mark.skipif(
 def test_the_real_vessels_are_trees_with_plausible_diameters(label: int, trunk: tuple[float, float], n: int) -> None:
     image = read_labels(DATA / "hepaticvessel_002_vsnet.nii.gz")
     tumour = np.array([105.58, 188.33, 120.0]) * MM
-    started = time.perf_counter()
     lines = centre_lines(image, [label], tumour - 60 * MM, tumour + 60 * MM, min_length=5 * MM)
-    assert time.perf_counter() - started < 20
     check(lines)
     assert abs(len(lines) - n) <= 3
     diameters = np.array([line.diameter for line in lines]) / MM

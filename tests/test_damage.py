@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from itertools import pairwise
 
 import numpy as np
@@ -235,16 +234,3 @@ def test_every_model_states_its_source_and_the_default_is_one_of_them() -> None:
     assert DEFAULT_CRITERION in CRITERIA
     assert all(len(model.source) > 20 for model in MODELS.values())
     assert models.__doc__
-
-
-def test_thirty_thousand_nodes_take_a_few_milliseconds() -> None:
-    rng = np.random.default_rng(0)
-    start = 37 + 60 * rng.random(30_000) ** 4
-    damage = Damage.start(30_000)
-    damage.advance(start, start + 1, 2.0)
-    times = []
-    for _ in range(10):
-        begin = time.perf_counter()
-        damage.advance(start, start + 1, 2.0)
-        times.append(time.perf_counter() - begin)
-    assert min(times) < 8e-3  # 2 ms alone on one core; four times that on a busy machine

@@ -129,6 +129,7 @@ def rows() -> tuple[Row, ...]:
         for name, prepare in (
             ("assembly", micro.assembly), ("spmv", micro.product), ("preconditioner", micro.preconditioner),
             ("cg", micro.conjugate_gradients), ("mesher", micro.mesher), ("locate", micro.locate),
+            ("damage", micro.damage),
         )
     ]  # fmt: skip
     what = "problem A, 12 min, "
