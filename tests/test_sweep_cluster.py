@@ -73,7 +73,7 @@ def running(folder: Path) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
 def test_a_scheduler_that_runs_is_used_by_several_studies_and_its_death_is_told(
     study_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(engine, "PATIENCE", "6s")
+    monkeypatch.setattr(engine, "PATIENCE", "10s")
     with running(tmp_path) as (address, scheduler):
         out = tmp_path / "out"
         line = ["sweep", str(study_file), "--scheduler", address, "--out"]
