@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from rfasim import meshing_kernels as kernels
 from rfasim.errors import InputError
 from rfasim.fitting import BIT, Fitting
-from rfasim.mesh import Indices, Mesh, curve_keys
+from rfasim.mesh import Indices, Mesh, sweep_keys
 
 Array: TypeAlias = NDArray[np.float64]
 
@@ -40,13 +40,13 @@ def finished_mesh(fitting: Fitting, background: str, balance: bool) -> Mesh:
     used = np.zeros(len(fitting.points), dtype=np.bool_)
     used[cells.ravel()] = True
     used_nodes = np.flatnonzero(used)
-    nodes = used_nodes[np.argsort(curve_keys(fitting.points[used_nodes]), kind="stable")]
+    nodes = used_nodes[np.argsort(sweep_keys(fitting.points[used_nodes]), kind="stable")]
     number = np.zeros(len(fitting.points), dtype=np.uint32)
     number[nodes] = np.arange(len(nodes), dtype=np.uint32)
     centroids = fitting.points[cells[:, 0]]
     for c in range(1, cells.shape[1]):
         centroids += fitting.points[cells[:, c]]
-    order = np.argsort(curve_keys(centroids), kind="stable")
+    order = np.argsort(sweep_keys(centroids), kind="stable")
     region_names, regions = _regions(fitting, owner[order], background)
     return Mesh(
         fitting.points[nodes],

@@ -222,14 +222,14 @@ class Mesh:
         return digest.hexdigest()
 
     def ordered(self) -> Mesh:
-        """The same mesh with nodes, and cells by their centroids, numbered along a Hilbert curve."""
-        new_to_old = np.argsort(curve_keys(self.points), kind="stable")
+        """The same mesh with nodes, and cells by their centroids, in the order of :func:`sweep_keys`."""
+        new_to_old = np.argsort(sweep_keys(self.points), kind="stable")
         old_to_new = np.empty(self.n_nodes, dtype=np.uint32)
         old_to_new[new_to_old] = np.arange(self.n_nodes, dtype=np.uint32)
         centroids = self.points[self.cells[:, 0]]
         for k in range(1, self.dim + 1):
             centroids += self.points[self.cells[:, k]]
-        cell_order = np.argsort(curve_keys(centroids / (self.dim + 1)), kind="stable")
+        cell_order = np.argsort(sweep_keys(centroids / (self.dim + 1)), kind="stable")
         facets = {}
         for name, given in self.facets.items():
             renumbered = old_to_new[given]
@@ -259,11 +259,12 @@ def _face_codes(faces: Indices) -> NDArray[np.void]:
     return ordered.view(np.dtype((np.void, ordered.dtype.itemsize * ordered.shape[1]))).ravel()
 
 
-def curve_keys(points: Array) -> NDArray[np.uint64]:
-    """Position of each point along a Hilbert curve through the bounding box."""
-    lower = points.min(axis=0)
-    extent = float((points.max(axis=0) - lower).max()) or 1.0
-    bits = 15  # of each coordinate: 4 um in a domain of 120 mm
-    out = np.empty(len(points), dtype=np.uint64)
-    kernels.hilbert_keys(np.ascontiguousarray(points), lower, (2**bits - 1) / extent, bits, out)
-    return out
+def sweep_keys(points: Array) -> Array:
+    """How far each point (n, 2 or 3) lies along a direction oblique to every axis: the order that the solver sweeps in.
+
+    A modified incomplete factor takes half as many iterations when its nodes come one front after another than along a
+    curve that fills space. The shares of the axes have no common measure: no two nodes of a lattice are at one place.
+    """
+    shares = np.sqrt([1.0, 2.0, 5.0])[: points.shape[1]]
+    # no matrix product: a BLAS may give other bits elsewhere
+    return np.asarray(sum(share * points[:, axis] for axis, share in enumerate(shares)))

@@ -1,4 +1,4 @@
-"""Kernels on simplices of either dimension: volumes, angles, faces, space-filling order."""
+"""Kernels on simplices of either dimension: volumes, angles, faces."""
 
 from __future__ import annotations
 
@@ -177,45 +177,3 @@ def face_vertices(cells: Any, owner: Any, local: Any) -> Any:
         if local[f] % 2 == 1:  # odd permutation; in 2-D the normal of an edge (a, b) is to its right
             out[f, 0], out[f, 1] = out[f, 1], out[f, 0]
     return out
-
-
-@kernel
-def hilbert_keys(points: Any, lower: Any, scale: Any, bits: Any, out: Any) -> Any:
-    """Position of each point along a Hilbert curve (J. Skilling, AIP Conf. Proc. 707 (2004) 381).
-
-    Masks of all ones or zeros take the place of branches on single bits.
-    """
-    dim = points.shape[1]
-    for i in range(len(points)):
-        x = np.int64((points[i, 0] - lower[0]) * scale)
-        y = np.int64((points[i, 1] - lower[1]) * scale)
-        z = np.int64((points[i, 2] - lower[2]) * scale) if dim == 3 else np.int64(0)
-        for b in range(bits - 1, 0, -1):
-            p = (np.int64(1) << b) - 1
-            x ^= p & -((x >> b) & 1)
-            mask = -((y >> b) & 1)
-            t = (x ^ y) & p & ~mask
-            x ^= t | (p & mask)
-            y ^= t
-            if dim == 3:
-                mask = -((z >> b) & 1)
-                t = (x ^ z) & p & ~mask
-                x ^= t | (p & mask)
-                z ^= t
-        y ^= x
-        last = y
-        if dim == 3:
-            z ^= y
-            last = z
-        t = np.int64(0)
-        for b in range(1, bits):
-            t ^= ((np.int64(1) << b) - 1) & -((last >> b) & 1)
-        x ^= t
-        y ^= t
-        z ^= t
-        key = np.int64(0)
-        for b in range(bits - 1, -1, -1):
-            key = (key << 2) | (((x >> b) & 1) << 1) | ((y >> b) & 1)
-            if dim == 3:
-                key = (key << 1) | ((z >> b) & 1)
-        out[i] = key

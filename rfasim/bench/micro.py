@@ -114,8 +114,8 @@ def preconditioner(quick: bool) -> Work:
         sweep(g, system.lower, system.upper, y)
         sweep(system.g_back, system.upper_back, system.lower_back, y)
 
-    # the copy (2 x 8), the factor's two passes over the edges (16 and 24), two sweeps (16 each); a node: 12 numbers
-    moved = (16 + 16 + 24 + 32) * len(g) + 96 * system.n
+    # the copy (2 x 8), the factor's three passes over the edges (12, 16, 24), two sweeps (16 each); a node: 14 numbers
+    moved = (16 + 12 + 16 + 24 + 32) * len(g) + 112 * system.n
     return Work(call, 5 if quick else 1, {**size_of(space), "bytes": moved, "iterations": iterations})
 
 

@@ -2,8 +2,11 @@
 
 The matrix is ``A = diag(extra) + Laplacian(conductance)``; some nodes are held at given values. The preconditioner is
 the diagonal-based incomplete factor ``M = (D + L) D^-1 (D + L^T)``: ``L`` is the matrix' own triangle and only ``D`` is
-computed, in one sweep. With Eisenstat's implementation (SIAM J. Sci. Stat. Comput. 2, 1981) an iteration then costs the
-two triangular sweeps and no matrix product.
+computed, in one sweep. It is modified and relaxed (Gustafsson, BIT 18, 1978; Axelsson and Lindskog, Numer. Math. 48,
+1986): a share ``KEPT`` of the entries that it drops is kept on the diagonal, so that ``M`` and ``A`` do nearly the
+same to smooth fields. That pays when nodes come one front after another (``Mesh.ordered``).
+With Eisenstat's implementation (SIAM J. Sci. Stat. Comput. 2, 1981) an iteration then costs the two triangular sweeps
+and no matrix product.
 
 The sweeps run over a flat list of edges, sorted by the node they start from, not over rows: rows of a tetrahedral mesh
 have seven edges on average, and the end of so short an inner loop is mispredicted nearly every time. On a needle mesh
@@ -18,6 +21,9 @@ import numpy as np
 
 from rfasim.jit import kernel
 from rfasim.solver.space import Array, Space
+
+KEPT = 0.97
+"""share of the dropped entries that the factor keeps, on its diagonal"""
 
 
 class NotConverged(ArithmeticError):
@@ -45,6 +51,9 @@ def factor(g: Any, lower: Any, upper: Any, diagonal: Any, scale: Any, middle: An
     """Scale ``g`` in place to the unit incomplete factor; ``scale = D^-1/2``, ``middle = diag(A)/D - 2``."""
     n = np.uint64(diagonal.shape[0])
     pivot = diagonal.copy()
+    above = np.zeros_like(diagonal)
+    for k in range(np.uint64(g.shape[0])):
+        above[lower[k]] += g[k]
     for k in range(np.uint64(g.shape[0])):
         i = lower[k]
         p = pivot[i]
@@ -52,7 +61,7 @@ def factor(g: Any, lower: Any, upper: Any, diagonal: Any, scale: Any, middle: An
         if p.real < 0.05 * diagonal[i].real:
             p = diagonal[i]
             pivot[i] = p
-        pivot[upper[k]] -= g[k] * g[k] / p
+        pivot[upper[k]] -= g[k] * (g[k] + KEPT * (above[i] - g[k])) / p
     for i in range(n):
         if pivot[i].real < 0.05 * diagonal[i].real:
             pivot[i] = diagonal[i]
