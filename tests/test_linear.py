@@ -9,7 +9,7 @@ import scipy.sparse.linalg
 from grids import cube, half_disc
 
 from rfasim.bench.micro import OUTER, graded_mesh
-from rfasim.solver.linear import NotConverged, System
+from rfasim.solver.linear import KEPT, NotConverged, System, factor
 from rfasim.solver.space import Space
 
 
@@ -55,6 +55,25 @@ def test_idle_nodes_and_their_edges_take_no_part():
     system.set_matrix(g)
     system.solve(None, u, 1e-12)
     assert np.abs(space.multiply(g, u)[~held & ~idle]).max() < 1e-10
+
+
+def test_the_factor_has_the_diagonal_that_docs_physics_time_says():
+    rng = np.random.default_rng(0)
+    n = 12
+    low, high = np.nonzero(np.triu(rng.random((n, n)) < 0.5, 1))
+    g = rng.uniform(0.1, 1.0, len(low))
+    A = np.zeros((n, n))
+    A[low, high] = A[high, low] = -g
+    A += np.diag(0.3 - A.sum(axis=1))
+    expected = np.zeros(n)
+    for j in range(n):
+        others = [sum(A[k, i] for k in range(i + 1, n) if k != j) for i in range(j)]
+        dropped = [A[j, i] / expected[i] * (A[j, i] + KEPT * others[i]) for i in range(j)]
+        expected[j] = A[j, j] - sum(dropped)
+    scale, middle = np.empty(n), np.empty(n)
+    factor(g, low.astype(np.uint32), high.astype(np.uint32), np.diag(A).copy(), scale, middle)
+    np.testing.assert_allclose(scale**-2, expected, rtol=1e-13)
+    np.testing.assert_allclose(middle, np.diag(A) / expected - 2, rtol=1e-12)
 
 
 def iterations_of(points: np.ndarray, cells: np.ndarray, needle: np.ndarray) -> int:
