@@ -277,9 +277,10 @@ def test_a_new_move_replaces_the_run(page: PreviewPage, server: FakeServer) -> N
     page.page.click("#run")
     page.wait("rfasim.lastRun().running && rfasim.zoneVoxels() > 0")
     first = page.run()["number"]
-    server.options.seconds = {"coarse": 0.3, "fine": 0.3}
     start = page.point(page.electrode()["target"], "axial")
     page.drag(start, start + mm(12, 0))
+    page.wait(f"rfasim.lastRun().number > {first}")
+    server.options.seconds = {"coarse": 0.3, "fine": 0.3}  # not before: it is asked for at each step of a run
     page.wait_done()
     assert page.run()["number"] == first + 1
 
