@@ -59,7 +59,7 @@ def running(folder: Path) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
               "--death-timeout", "60"]  # fmt: skip
     processes = [scheduler, subprocess.Popen(worker, **silent)]
     try:
-        until = time.monotonic() + 60
+        until = time.monotonic() + 300
         while (address := _address_in(told)) is None:  # a file that is there may still be empty
             assert time.monotonic() < until
             time.sleep(0.05)
