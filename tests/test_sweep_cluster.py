@@ -80,7 +80,6 @@ def test_a_scheduler_that_runs_is_used_by_several_studies_and_its_death_is_told(
         assert cli.main([*line, str(out)]) == 0
         assert sorted(Store(out).finished()) == list(range(8))
 
-
         def kill_when_two_are_done(self: engine.Gathering) -> None:  # two more are asked for at a time, of eight
             if self.count.now >= 2:
                 scheduler.kill()

@@ -65,20 +65,17 @@ class PreviewPage:
 
     def wait(self, expression: str, seconds: float = 30) -> Any:
         """Wait until an expression is true in the page (its policy forbids Playwright's own way, which is eval)."""
+        return self.until(lambda: self.page.evaluate(expression), seconds, expression)
+
+    def until(self, what: Callable[[], Any], seconds: float = 30, told: str = "what was waited for") -> Any:
+        """Wait until something is true of what the page shows or has sent; return it."""
         end = time.monotonic() + seconds
         while time.monotonic() < end:
-            value = self.page.evaluate(expression)
+            value = what()
             if value:
                 return value
             self.page.wait_for_timeout(40)
-        raise AssertionError(f"not true after {seconds} s: {expression}; {self.state()}; {self.errors}")
-
-    def until(self, what: Callable[[], bool], seconds: float = 30) -> None:
-        """Wait until something is true of what the page shows or has sent."""
-        end = time.monotonic() + seconds
-        while not what():
-            assert time.monotonic() < end, f"not true after {seconds} s; {self.state()}; {self.errors}"
-            self.page.wait_for_timeout(40)
+        raise AssertionError(f"not true after {seconds} s: {told}; {self.state()}; {self.errors}")
 
     def still(self) -> np.ndarray:
         """Wait until two pictures in a row are the same; return the last."""
