@@ -16,7 +16,7 @@ import functools
 import math
 import re
 from dataclasses import dataclass
-from decimal import Decimal
+from decimal import Context, Decimal
 from fractions import Fraction as Ratio
 from numbers import Real
 from typing import Annotated, Any
@@ -44,6 +44,8 @@ _QUANTITY = re.compile(rf"\s*({_NUMBER}|[-+]?\.?(?:nan|infinity|inf))\s*(.*?)\s*
 # Units as pint may read them: a power is one digit after a name or number, so that nothing grows ("9**9**9").
 _UNIT = re.compile(r"(?:[\w°%./() -]|(?<=[\w])\s*(?:\*\*|\^)\s*-?\d(?![\d*^])|\*(?!\*))+")
 _LONGEST = 80
+# all digits of what is written, and 0 for what no unit makes a float
+_NEAR_ZERO = Context(prec=_LONGEST, Emin=-1000, Emax=1000)
 
 # Units that case files use all the time, as exact factors to SI: they spare the quarter second that pint
 # takes, and an exact factor makes "1.5 mm" the same float as 0.0015.
@@ -200,8 +202,8 @@ def parse(value: Any, unit: str, *, needs_unit: bool = True) -> float:
             raise ValueError(f"'{value}' has no unit; {allowed}")
         number = float(digits.lstrip(".")) if digits[-1].isalpha() else float(digits)
         if math.isfinite(number):
-            # a float of 0 may stand for "1e-999999999", whose exact value would fill the memory
-            exact = Ratio(digits) if number else Ratio(0)
+            # 0 as a float may be "5e-327" (kJ), which is more in J, or "1e-999999999", which would fill the memory
+            exact = Ratio(digits) if number else Ratio(_NEAR_ZERO.create_decimal(digits))
             try:
                 if unit == "degC" and suffix in ("K", "kelvin"):
                     number = float(exact - Ratio("273.15"))
